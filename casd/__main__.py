@@ -1,0 +1,5 @@
+"""`python -m casd` is `casd`."""
+
+from casd.cli import main
+
+main()

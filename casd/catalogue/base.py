@@ -1,0 +1,250 @@
+"""The contract of a catalogue: blobs and their holds, names and versions, metadata, namespaces, tokens.
+
+Each write is one transaction: it happens whole, durably, before the call returns, or not at all. Look-ups and
+listings see every write that has returned. A catalogue touches no payload; where both must agree, the caller
+(`store.py`, `upkeep.py`) holds the digest's lock. No SQL, row or cursor leaves a backend.
+Every backend passes `tests/contracts/catalogue.py`.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from casd.model import (
+    JSON,
+    Blob,
+    BlobView,
+    Digest,
+    Guard,
+    NameInfo,
+    Namespace,
+    NewBlob,
+    Page,
+    Receipt,
+    Token,
+    Version,
+    VersionRef,
+)
+
+NO_GUARD = Guard()
+
+
+@dataclass(frozen=True, slots=True)
+class BlobFilter:
+    """What a listing of blobs is narrowed to."""
+
+    content_type: str | None = None
+    metadata: tuple[tuple[str, str], ...] = ()  # keys, each with the text that a string equals or other JSON reads as
+
+
+@dataclass(frozen=True, slots=True)
+class Unreferenced:
+    """A payload that no blob refers to and whose keep-until has passed."""
+
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """How much the catalogue knows of. Logical bytes count a payload once for each blob, physical bytes once."""
+
+    payloads: int
+    physical_bytes: int
+    blobs: int
+    logical_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """What one run of `expire` ended."""
+
+    blobs: int = 0
+    names: int = 0
+
+
+class Catalogue(Protocol):
+    # -- point look-ups; expiry is judged against the `now` of the call --------------------------------------
+
+    async def blob(self, uuid: UUID, now: datetime) -> Blob | None:
+        """The blob while it lives, else None."""
+
+    async def version(self, namespace: str, name: str, number: int | None = None) -> Version | None:
+        """That version, or the newest; a delete marker is returned as one. None where there is none."""
+
+    async def version_as_of(self, namespace: str, name: str, at: datetime) -> Version | None:
+        """The version that was the newest at `at`, inclusive, of those that are still there."""
+
+    async def blob_of_payload(self, digest: Digest, namespaces: Collection[str] | None, now: datetime) -> Blob | None:
+        """The oldest living blob with this digest in `namespaces` (None: in any), else None."""
+
+    async def namespace(self, name: str) -> Namespace | None: ...
+
+    async def token(self, secret_hash: bytes) -> Token | None:
+        """The token, expired and revoked ones too."""
+
+    async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
+        """The XXH3-64 of blocks `start` to `stop`, 8 bytes each; None if the payload is not known."""
+
+    # -- listings: at most `limit` items, resumed after `after` ----------------------------------------------
+
+    async def blobs(
+        self, namespaces: Sequence[str] | None, only: BlobFilter, limit: int, after: bytes | None, now: datetime
+    ) -> Page[BlobView]:
+        """Living blobs by namespace, then UUID. `namespaces` None: all. Raises InvalidInput for a bad `after`."""
+
+    async def blobs_by_checksum(
+        self,
+        algorithm: str,
+        value: bytes,
+        namespaces: Collection[str] | None,
+        limit: int,
+        after: bytes | None,
+        now: datetime,
+    ) -> Page[BlobView]:
+        """Living blobs whose `sha512`, `sha256` or `xxh3-128` is `value`."""
+
+    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None) -> Page[Version]:
+        """The newest version of each name that is not hidden, by the names' bytes."""
+
+    async def versions(self, namespace: str, name: str, limit: int, after: bytes | None) -> Page[Version]:
+        """All versions, delete markers included, by number. Raises NameNotFound."""
+
+    async def namespaces(self, readable_to: Collection[str] | None) -> list[Namespace]:
+        """All namespaces (None), or those named and those which list one of them, or "*", as a reader."""
+
+    async def view(self, uuid: UUID, now: datetime) -> BlobView | None:
+        """The blob while it lives, with its metadata and at most 100 of the versions that hold it, else None."""
+
+    async def holding_versions(self, uuid: UUID, limit: int) -> tuple[VersionRef, ...]:
+        """Versions that hold the blob, oldest first: of its own namespace, for binding elsewhere copies it."""
+
+    async def tokens(self, limit: int, after: bytes | None) -> Page[Token]: ...
+
+    async def name_info(self, namespace: str, name: str) -> NameInfo | None: ...
+
+    # -- blobs -----------------------------------------------------------------------------------------------
+
+    async def add_blob(self, new: NewBlob, receipt: Receipt, now: datetime, keep_until: datetime) -> Blob:
+        """A blob that holds itself. The payload's row is made, or healed: its blocks and times are replaced.
+
+        Raises NamespaceNotFound.
+        """
+
+    async def drop_own_hold(self, uuid: UUID, now: datetime, keep_until: datetime) -> Blob | None:
+        """End the blob's hold on itself; a version's hold keeps it readable, and then it is returned.
+
+        Raises BlobNotFound, and Conflict if versions were all it had.
+        """
+
+    async def set_metadata(self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime) -> None:
+        """Raises BlobNotFound, and TooLarge if the blob's metadata would be longer than `limit_bytes` in all."""
+
+    async def delete_metadata(self, uuid: UUID, key: str, now: datetime) -> None:
+        """Raises BlobNotFound, MetadataKeyNotFound."""
+
+    # -- names -----------------------------------------------------------------------------------------------
+
+    async def publish(
+        self,
+        new: NewBlob,
+        receipt: Receipt,
+        name: str,
+        guard: Guard,
+        published_by: str | None,
+        now: datetime,
+        keep_until: datetime,
+    ) -> Version:
+        """The next version of the name, holding a new blob that only it holds. Retention is applied.
+
+        Raises NamespaceNotFound, PreconditionFailed.
+        """
+
+    async def bind(
+        self,
+        blob: UUID,
+        new: NewBlob,
+        name: str,
+        guard: Guard,
+        published_by: str | None,
+        now: datetime,
+        keep_until: datetime,
+    ) -> Version:
+        """The next version of the name, holding `blob`; of another namespace, a copy of it, made as `new`.
+
+        A copy has content type and filename, not metadata. Raises BlobNotFound, NamespaceNotFound,
+        PreconditionFailed.
+        """
+
+    async def hide_name(
+        self, namespace: str, name: str, guard: Guard, published_by: str | None, now: datetime
+    ) -> Version:
+        """A delete marker as the next version. Raises NameNotFound if it is absent or hidden, PreconditionFailed."""
+
+    async def remove_version(
+        self, namespace: str, name: str, number: int, now: datetime, keep_until: datetime
+    ) -> Version:
+        """Remove and return one version; the newest marker's removal un-hides the name.
+
+        A name left without a version that has a blob is gone, its counter is not. Raises VersionNotFound.
+        """
+
+    async def undelete(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> Version:
+        """Remove the newest version if it is a marker, and return what is the newest then.
+
+        Raises NameNotFound, and Conflict if the name is not hidden.
+        """
+
+    async def purge_name(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> None:
+        """Remove the name and all its versions; its counter stays for ever. Raises NameNotFound."""
+
+    async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
+        """Set any of shared, protected, keep_versions, source_url, metadata (replaced whole). Raises NameNotFound."""
+
+    # -- namespaces and tokens -------------------------------------------------------------------------------
+
+    async def ensure_namespace(self, name: str, now: datetime) -> Namespace:
+        """The namespace, made if it was not there."""
+
+    async def update_namespace(self, name: str, changes: Mapping[str, object], now: datetime) -> Namespace:
+        """Make it if it was not there and set any of its fields; None sets back to the default."""
+
+    async def add_token(self, token: Token, secret_hash: bytes) -> None:
+        """Keep a token; its namespaces are made if they are not there."""
+
+    async def revoke_token(self, uuid: UUID, now: datetime) -> None:
+        """From now on the token opens nothing. Raises TokenNotFound; revoking twice is no error."""
+
+    # -- upkeep ----------------------------------------------------------------------------------------------
+
+    async def expire(self, now: datetime, hidden_before: datetime, keep_until: datetime, limit: int) -> Expired:
+        """End own holds that are past their time and names hidden before `hidden_before`, at most `limit` of each."""
+
+    async def unreferenced(self, now: datetime, limit: int, after: bytes | None) -> Page[Unreferenced]: ...
+
+    async def unreferenced_totals(self, now: datetime) -> tuple[int, int]:
+        """How many payloads `unreferenced` would list in all, and their bytes."""
+
+    async def forget_payload(self, digest: Digest, now: datetime) -> bool:
+        """Delete the payload's row if no blob refers to it and its keep-until has passed, checked here and now.
+
+        Returns whether it did. The caller holds the digest's lock until the file is gone too.
+        """
+
+    async def known_payloads(self, digests: Collection[Digest]) -> set[Digest]:
+        """Those of `digests` that have a row."""
+
+    async def keep_payload(self, digest: Digest, until: datetime) -> bool:
+        """Raise keep-until; returns whether the payload is known."""
+
+    async def set_quarantined(self, digest: Digest, at: datetime | None) -> None:
+        """Mark the payload, and so all its blobs, as damaged, or as good again (None)."""
+
+    async def totals(self) -> Totals: ...
+
+    async def check(self) -> None:
+        """Return if the catalogue answers and can be written. Raises StorageFailed."""
+
+    async def close(self) -> None: ...

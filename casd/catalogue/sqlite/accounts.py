@@ -1,0 +1,80 @@
+"""Namespaces and tokens, each function inside a transaction of the writer."""
+
+import sqlite3
+from collections.abc import Mapping
+from uuid import UUID
+
+from casd.catalogue.sqlite.rows import changes_of, micros, micros_or_none
+from casd.catalogue.sqlite.writer import EVERYTHING, Touched
+from casd.errors import TokenNotFound
+from casd.model import Token
+
+NAMESPACE_COLUMNS = {
+    "anonymous_read": bool,
+    "share_by_uuid": bool,
+    "quota_bytes": int,
+    "quota_blobs": int,
+    "keep_versions": int,
+    "max_age_s": int,
+}
+
+# A namespace's rules with its readers as a JSON array, and a token with its namespaces, home first.
+SELECT_NAMESPACES = """
+SELECT name, (SELECT json_group_array(reader) FROM namespace_reader r WHERE r.namespace_id = n.id),
+  anonymous_read, share_by_uuid, quota_bytes, quota_blobs, keep_versions, max_age_s FROM namespace n
+"""
+SELECT_TOKENS = """
+SELECT uuid, name, role, created_at, expires_at, revoked_at,
+  (SELECT json_group_array(name) FROM (
+     SELECT n.name FROM token_namespace tn JOIN namespace n ON n.id = tn.namespace_id
+     WHERE tn.token_id = t.id ORDER BY tn.position)), id
+FROM token t
+"""
+
+
+def ensure_namespace(db: sqlite3.Connection, touched: Touched, name: str, now: int) -> int:
+    touched.add(name)
+    db.execute("INSERT INTO namespace (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, now))
+    (id,) = db.execute("SELECT id FROM namespace WHERE name = ?", (name,)).fetchone()
+    return int(id)
+
+
+def update_namespace(
+    db: sqlite3.Connection, touched: Touched, name: str, changes: Mapping[str, object], now: int
+) -> None:
+    id = ensure_namespace(db, touched, name, now)
+    columns = {key: value for key, value in changes.items() if key != "readers"}
+    if columns:
+        db.execute(
+            f"UPDATE namespace SET {changes_of(columns, NAMESPACE_COLUMNS)} WHERE id = :id", columns | {"id": id}
+        )
+    readers = changes.get("readers")
+    if isinstance(readers, (set, frozenset, list, tuple)):
+        db.execute("DELETE FROM namespace_reader WHERE namespace_id = ?", (id,))
+        db.executemany("INSERT INTO namespace_reader VALUES (?, ?)", [(id, reader) for reader in set(readers)])
+
+
+def add_token(db: sqlite3.Connection, touched: Touched, token: Token, secret_hash: bytes) -> None:
+    (token_id,) = db.execute(
+        """INSERT INTO token (uuid, name, role, secret_hash, created_at, expires_at)
+           VALUES (?, ?, ?, ?, ?, ?) RETURNING id""",
+        (
+            token.uuid.bytes,
+            token.name,
+            token.role.value,
+            secret_hash,
+            micros(token.created_at),
+            micros_or_none(token.expires_at),
+        ),
+    ).fetchone()
+    for position, name in enumerate(token.namespaces):
+        namespace = ensure_namespace(db, touched, name, micros(token.created_at))
+        db.execute("INSERT INTO token_namespace VALUES (?, ?, ?)", (token_id, position, namespace))
+    touched.add(secret_hash)
+
+
+def revoke_token(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int) -> None:
+    touched.add(EVERYTHING)  # look-ups know tokens by their secret's hash
+    known = db.execute("UPDATE token SET revoked_at = coalesce(revoked_at, ?) WHERE uuid = ?", (now, uuid.bytes))
+    if not known.rowcount:
+        raise TokenNotFound(f"there is no token {uuid}")

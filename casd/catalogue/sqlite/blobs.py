@@ -1,0 +1,227 @@
+"""What happens to blobs and payload rows, each function inside a transaction of the writer.
+
+The two counts that others rely on, `payload.blob_count` and the totals of a namespace, change here and nowhere else.
+"""
+
+import sqlite3
+from uuid import UUID
+
+from casd.catalogue.sqlite.rows import (
+    BLOB_COLUMNS,
+    BLOB_FROM,
+    IS_LIVE,
+    blob_of,
+    compact_json,
+    metadata_hash,
+    micros_or_none,
+    namespace_id,
+)
+from casd.catalogue.sqlite.writer import EVERYTHING, Touched
+from casd.errors import BlobNotFound, Conflict, MetadataKeyNotFound, TooLarge
+from casd.model import BLOCK_SIZE, JSON, Blob, Digest, NewBlob, Receipt
+
+CHECKSUM_BYTES = 8
+GIB_CHECKSUMS = (1 << 30) // BLOCK_SIZE * CHECKSUM_BYTES  # bytes of block checksums per row
+
+UPSERT_PAYLOAD = """
+INSERT INTO payload (digest, sha256, xxh3_128, size, keep_until, stored_at, checked_at)
+VALUES (:digest, :sha256, :xxh3_128, :size, :keep_until, :now, :now)
+ON CONFLICT (digest) DO UPDATE SET
+  keep_until = max(keep_until, :keep_until), stored_at = :now, checked_at = :now, quarantined_at = NULL
+RETURNING id, blob_count
+"""
+INSERT_BLOB = """
+INSERT INTO blob (uuid, namespace_id, payload_id, holds_itself, content_type, filename, created_at, expires_at)
+VALUES (:uuid, :namespace_id, :payload_id, :holds_itself, :content_type, :filename, :now, :expires_at)
+RETURNING id
+"""
+
+
+def store_payload(db: sqlite3.Connection, touched: Touched, receipt: Receipt, now: int, keep_until: int) -> int:
+    """Return the id of the payload's row, made, or healed if the payload was known."""
+    values = {
+        "digest": receipt.digest.raw,
+        "sha256": receipt.sha256,
+        "xxh3_128": receipt.xxh3_128,
+        "size": receipt.size,
+        "now": now,
+        "keep_until": keep_until,
+    }
+    quarantined = db.execute("SELECT quarantined_at FROM payload WHERE digest = :digest", values).fetchone()
+    if quarantined is not None and quarantined[0] is not None:
+        touched.add(EVERYTHING)  # its blobs are good again, whichever they are
+    payload_id, _ = db.execute(UPSERT_PAYLOAD, values).fetchone()
+    db.execute("DELETE FROM payload_blocks WHERE payload_id = ?", (payload_id,))
+    db.executemany(
+        "INSERT INTO payload_blocks (payload_id, gib, xxh3) VALUES (?, ?, ?)",
+        [
+            (payload_id, start // GIB_CHECKSUMS, receipt.blocks[start : start + GIB_CHECKSUMS])
+            for start in range(0, len(receipt.blocks), GIB_CHECKSUMS)
+        ],
+    )
+    return int(payload_id)
+
+
+def insert_blob(
+    db: sqlite3.Connection, new: NewBlob, namespace: int, payload_id: int, holds_itself: bool, now: int
+) -> int:
+    """Return the id of a new blob's row; the payload has one reference more, the namespace one blob more."""
+    (blob_id,) = db.execute(
+        INSERT_BLOB,
+        {
+            "uuid": new.uuid.bytes,
+            "namespace_id": namespace,
+            "payload_id": payload_id,
+            "holds_itself": holds_itself,
+            "content_type": new.content_type,
+            "filename": new.filename,
+            "now": now,
+            "expires_at": micros_or_none(new.expires_at),
+        },
+    ).fetchone()
+    db.execute("UPDATE payload SET blob_count = blob_count + 1 WHERE id = ?", (payload_id,))
+    db.execute(
+        """UPDATE namespace SET blob_count = blob_count + 1,
+             logical_bytes = logical_bytes + (SELECT size FROM payload WHERE id = :payload) WHERE id = :id""",
+        {"id": namespace, "payload": payload_id},
+    )
+    return int(blob_id)
+
+
+def add_blob(
+    db: sqlite3.Connection, touched: Touched, new: NewBlob, receipt: Receipt, now: int, keep_until: int
+) -> Blob:
+    namespace = namespace_id(db, new.namespace)
+    payload_id = store_payload(db, touched, receipt, now, keep_until)
+    blob_id = insert_blob(db, new, namespace, payload_id, True, now)
+    return blob_by_id(db, blob_id)
+
+
+def blob_by_id(db: sqlite3.Connection, blob_id: int) -> Blob:
+    return blob_of(db.execute(f"SELECT {BLOB_COLUMNS} FROM {BLOB_FROM} WHERE b.id = ?", (blob_id,)).fetchone())
+
+
+def living_blob_id(db: sqlite3.Connection, uuid: UUID, now: int) -> int:
+    """Raises BlobNotFound."""
+    row = db.execute(
+        f"SELECT b.id FROM blob b WHERE b.uuid = :uuid AND {IS_LIVE}", {"uuid": uuid.bytes, "now": now}
+    ).fetchone()
+    if row is None:
+        raise BlobNotFound(f"there is no blob {uuid}")
+    return int(row[0])
+
+
+def drop_own_hold(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int, keep_until: int) -> Blob | None:
+    blob_id = living_blob_id(db, uuid, now)
+    touched.add(uuid)
+    blob = blob_by_id(db, blob_id)
+    if not blob.holds_itself:
+        raise Conflict(f"blob {uuid} does not hold itself: only versions do; remove them instead")
+    return settle_own_hold(db, blob_id, keep_until)
+
+
+def settle_own_hold(db: sqlite3.Connection, blob_id: int, keep_until: int) -> Blob | None:
+    """The blob without its own hold; None if that was its last and its row is gone."""
+    db.execute("UPDATE blob SET holds_itself = 0, expires_at = NULL WHERE id = ?", (blob_id,))
+    blob = blob_by_id(db, blob_id)
+    if blob.version_count:
+        return blob
+    delete_blob(db, blob_id, keep_until)
+    return None
+
+
+def hold_by_version(db: sqlite3.Connection, touched: Touched, blob_id: int) -> None:
+    """One version more holds the blob."""
+    (uuid,) = db.execute(
+        "UPDATE blob SET version_count = version_count + 1 WHERE id = ? RETURNING uuid", (blob_id,)
+    ).fetchone()
+    touched.add(UUID(bytes=uuid))
+
+
+def release_by_version(db: sqlite3.Connection, touched: Touched, blob_id: int, now: int, keep_until: int) -> None:
+    """One version less holds the blob; with its last hold the row is deleted."""
+    uuid, version_count, holds_itself, expires_at = db.execute(
+        """UPDATE blob SET version_count = version_count - 1 WHERE id = ?
+           RETURNING uuid, version_count, holds_itself, expires_at""",
+        (blob_id,),
+    ).fetchone()
+    touched.add(UUID(bytes=uuid))
+    is_held = version_count > 0 or (holds_itself and (expires_at is None or expires_at > now))
+    if not is_held:
+        delete_blob(db, blob_id, keep_until)
+
+
+def delete_blob(db: sqlite3.Connection, blob_id: int, keep_until: int) -> None:
+    """The blob's row is gone; its payload has one reference less and is kept until `keep_until` at least."""
+    payload_id, namespace = db.execute(
+        "DELETE FROM blob WHERE id = ? RETURNING payload_id, namespace_id", (blob_id,)
+    ).fetchone()
+    (size,) = db.execute(
+        """UPDATE payload SET blob_count = blob_count - 1, keep_until = max(keep_until, ?)
+           WHERE id = ? RETURNING size""",
+        (keep_until, payload_id),
+    ).fetchone()
+    db.execute(
+        "UPDATE namespace SET blob_count = blob_count - 1, logical_bytes = logical_bytes - ? WHERE id = ?",
+        (size, namespace),
+    )
+
+
+def expire_blobs(db: sqlite3.Connection, touched: Touched, now: int, keep_until: int, limit: int) -> int:
+    """End own holds that are past their time; returns how many."""
+    expired = db.execute(
+        "SELECT id, uuid FROM blob WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?",
+        (now, limit),
+    ).fetchall()
+    for blob_id, uuid in expired:
+        touched.add(UUID(bytes=uuid))
+        settle_own_hold(db, blob_id, keep_until)
+    return len(expired)
+
+
+def set_metadata(db: sqlite3.Connection, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: int) -> None:
+    blob_id = living_blob_id(db, uuid, now)
+    text = compact_json(value)
+    (others,) = db.execute(
+        """SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(CAST(value AS BLOB))), 0)
+           FROM blob_metadata WHERE blob_id = ? AND key <> ?""",
+        (blob_id, key),
+    ).fetchone()
+    if others + len(key.encode()) + len(text.encode()) > limit_bytes:
+        raise TooLarge(f"the metadata of blob {uuid}", limit_bytes)
+    db.execute(
+        """INSERT INTO blob_metadata (blob_id, key, value, match_hash, namespace_id, uuid)
+           SELECT id, :key, :value, :match_hash, namespace_id, uuid FROM blob WHERE id = :id
+           ON CONFLICT (blob_id, key) DO UPDATE SET value = excluded.value, match_hash = excluded.match_hash""",
+        {"id": blob_id, "key": key, "value": text, "match_hash": metadata_hash(value)},
+    )
+
+
+def delete_metadata(db: sqlite3.Connection, uuid: UUID, key: str, now: int) -> None:
+    blob_id = living_blob_id(db, uuid, now)
+    gone = db.execute("DELETE FROM blob_metadata WHERE blob_id = ? AND key = ?", (blob_id, key)).rowcount
+    if not gone:
+        raise MetadataKeyNotFound(f"blob {uuid} has no metadata {key!r}")
+
+
+# -- payload rows, for upkeep -----------------------------------------------------------------------------------
+
+
+def forget_payload(db: sqlite3.Connection, digest: Digest, now: int) -> bool:
+    """The conditions stand in the statement: the counted references, and the references themselves."""
+    gone = db.execute(
+        """DELETE FROM payload WHERE digest = ? AND blob_count = 0 AND keep_until <= ?
+             AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.payload_id = payload.id)""",
+        (digest.raw, now),
+    ).rowcount
+    return gone > 0
+
+
+def keep_payload(db: sqlite3.Connection, digest: Digest, until: int) -> bool:
+    known = db.execute("UPDATE payload SET keep_until = max(keep_until, ?) WHERE digest = ?", (until, digest.raw))
+    return known.rowcount > 0
+
+
+def set_quarantined(db: sqlite3.Connection, touched: Touched, digest: Digest, at: int | None) -> None:
+    touched.add(EVERYTHING)
+    db.execute("UPDATE payload SET quarantined_at = ? WHERE digest = ?", (at, digest.raw))

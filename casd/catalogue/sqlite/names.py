@@ -1,0 +1,264 @@
+"""What happens to names and versions, each function inside a transaction of the writer.
+
+Numbers and times of a name come from `name_counter`, which outlives the name: no number is used twice, and
+`created_at` grows strictly, so that `as_of` has one answer.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from uuid import UUID
+
+from casd.catalogue.sqlite import blobs
+from casd.catalogue.sqlite.rows import (
+    NEWEST,
+    VERSION_COLUMNS,
+    VERSION_FROM,
+    Row,
+    changes_of,
+    compact_json,
+    namespace_id,
+    version_of,
+)
+from casd.catalogue.sqlite.writer import Touched
+from casd.errors import Conflict, NameNotFound, PreconditionFailed, VersionNotFound
+from casd.model import Guard, NewBlob, Receipt, Version
+
+COUNT_UP = """
+INSERT INTO name_counter (namespace_id, name, last_number, last_created_at) VALUES (:namespace, :name, 1, :now)
+ON CONFLICT (namespace_id, name) DO UPDATE SET
+  last_number = last_number + 1, last_created_at = max(:now, last_created_at + 1)
+RETURNING last_number, last_created_at
+"""
+INSERT_NAME = """
+INSERT INTO name (uuid, namespace_id, name, created_at) VALUES (:uuid, :namespace, :name, :now)
+ON CONFLICT (namespace_id, name) DO NOTHING
+"""
+SELECT_NEWEST = f"""
+SELECT {VERSION_COLUMNS} FROM {VERSION_FROM} WHERE n.name = :namespace AND m.name = :name AND {NEWEST}
+"""
+SELECT_VERSION = f"""
+SELECT {VERSION_COLUMNS} FROM {VERSION_FROM} WHERE n.name = :namespace AND m.name = :name AND v.number = :number
+"""
+NAME_COLUMNS = {"shared": bool, "protected": bool, "keep_versions": int, "source_url": str}
+
+
+def newest(db: sqlite3.Connection, namespace: str, name: str) -> Version | None:
+    row = db.execute(SELECT_NEWEST, {"namespace": namespace, "name": name.encode()}).fetchone()
+    return None if row is None else version_of(row)
+
+
+def publish(
+    db: sqlite3.Connection,
+    touched: Touched,
+    new: NewBlob,
+    receipt: Receipt,
+    name: str,
+    guard: Guard,
+    published_by: str | None,
+    now: int,
+    keep_until: int,
+    new_uuid: Callable[[], UUID],
+) -> Version:
+    namespace = namespace_id(db, new.namespace)
+    check_guard(db, guard, new.namespace, name)
+    payload_id = blobs.store_payload(db, touched, receipt, now, keep_until)
+    blob_id = blobs.insert_blob(db, new, namespace, payload_id, False, now)
+    return add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid)
+
+
+def bind(
+    db: sqlite3.Connection,
+    touched: Touched,
+    blob: UUID,
+    new: NewBlob,
+    name: str,
+    guard: Guard,
+    published_by: str | None,
+    now: int,
+    keep_until: int,
+    new_uuid: Callable[[], UUID],
+) -> Version:
+    namespace = namespace_id(db, new.namespace)
+    blob_id = blobs.living_blob_id(db, blob, now)
+    check_guard(db, guard, new.namespace, name)
+    owner, payload_id, content_type, filename = db.execute(
+        "SELECT namespace_id, payload_id, content_type, filename FROM blob WHERE id = ?", (blob_id,)
+    ).fetchone()
+    if owner != namespace:
+        copy = NewBlob(new.uuid, new.namespace, content_type, filename)
+        blob_id = blobs.insert_blob(db, copy, namespace, payload_id, False, now)
+    return add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid)
+
+
+def check_guard(db: sqlite3.Connection, guard: Guard, namespace: str, name: str) -> None:
+    if not guard.allows(newest(db, namespace, name)):
+        raise PreconditionFailed(f"the latest version of {namespace}/{name} is not what If-Match or If-None-Match said")
+
+
+def add_version(
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    blob_id: int | None,
+    published_by: str | None,
+    now: int,
+    keep_until: int,
+    new_uuid: Callable[[], UUID],
+) -> Version:
+    """The next version, which holds the blob; None for a delete marker. The name is made if it is not there."""
+    touched.add((namespace, name))
+    values = {"namespace": namespace_id(db, namespace), "name": name.encode(), "now": now}
+    number, created_at = db.execute(COUNT_UP, values).fetchone()
+    db.execute(INSERT_NAME, values | {"uuid": new_uuid().bytes})
+    (name_id,) = db.execute("SELECT id FROM name WHERE namespace_id = :namespace AND name = :name", values).fetchone()
+    db.execute(
+        "INSERT INTO version (name_id, number, blob_id, created_at, published_by) VALUES (?, ?, ?, ?, ?)",
+        (name_id, number, blob_id, created_at, published_by),
+    )
+    if blob_id is not None:
+        blobs.hold_by_version(db, touched, blob_id)
+        retain(db, touched, name_id, now, keep_until)
+    settle(db, touched, name_id, now, keep_until)
+    version = newest(db, namespace, name)
+    assert version is not None
+    return version
+
+
+def retain(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> None:
+    """Remove what is older than the newest versions that the name's rule, or its namespace's, keeps."""
+    (keep,) = db.execute(
+        """SELECT coalesce(m.keep_versions, n.keep_versions)
+           FROM name m JOIN namespace n ON n.id = m.namespace_id WHERE m.id = ?""",
+        (name_id,),
+    ).fetchone()
+    if keep is None:
+        return
+    oldest_kept = db.execute(
+        """SELECT number FROM version WHERE name_id = ? AND blob_id IS NOT NULL
+           ORDER BY number DESC LIMIT 1 OFFSET ?""",
+        (name_id, max(keep, 1) - 1),
+    ).fetchone()
+    if oldest_kept is not None:
+        drop_versions(db, touched, name_id, "number < ?", oldest_kept[0], now, keep_until)
+
+
+def drop_versions(
+    db: sqlite3.Connection, touched: Touched, name_id: int, which: str, value: int, now: int, keep_until: int
+) -> None:
+    """Delete the name's versions for which `which`, a condition on one value, holds."""
+    gone = db.execute(
+        f"DELETE FROM version WHERE name_id = ? AND {which} RETURNING blob_id", (name_id, value)
+    ).fetchall()
+    for (blob_id,) in gone:
+        if blob_id is not None:
+            blobs.release_by_version(db, touched, blob_id, now, keep_until)
+
+
+def settle(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> None:
+    """Hidden while the newest version is a marker; gone when no version with a blob is left."""
+    has_blob = db.execute(
+        "SELECT 1 FROM version WHERE name_id = ? AND blob_id IS NOT NULL LIMIT 1", (name_id,)
+    ).fetchone()
+    if has_blob is None:
+        drop_versions(db, touched, name_id, "number >= ?", 0, now, keep_until)
+        db.execute("DELETE FROM name WHERE id = ?", (name_id,))
+        return
+    db.execute(
+        """UPDATE name SET hidden_at = (
+             SELECT iif(blob_id IS NULL, created_at, NULL) FROM version
+             WHERE name_id = name.id ORDER BY number DESC LIMIT 1) WHERE id = ?""",
+        (name_id,),
+    )
+
+
+def hide(
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    guard: Guard,
+    published_by: str | None,
+    now: int,
+    new_uuid: Callable[[], UUID],
+) -> Version:
+    latest = newest(db, namespace, name)
+    if latest is None or latest.is_marker:
+        raise NameNotFound(f"there is no name {namespace}/{name}")
+    check_guard(db, guard, namespace, name)
+    return add_version(db, touched, namespace, name, None, published_by, now, now, new_uuid)
+
+
+def remove_version(
+    db: sqlite3.Connection, touched: Touched, namespace: str, name: str, number: int, now: int, keep_until: int
+) -> Version:
+    row: Row | None = db.execute(
+        SELECT_VERSION, {"namespace": namespace, "name": name.encode(), "number": number}
+    ).fetchone()
+    if row is None:
+        raise VersionNotFound(f"there is no version {number} of {namespace}/{name}")
+    touched.add((namespace, name))
+    name_id = id_of(db, namespace, name)
+    drop_versions(db, touched, name_id, "number = ?", number, now, keep_until)
+    settle(db, touched, name_id, now, keep_until)
+    return version_of(row)
+
+
+def undelete(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int, keep_until: int) -> Version:
+    latest = newest(db, namespace, name)
+    if latest is None:
+        raise NameNotFound(f"there is no name {namespace}/{name}")
+    if not latest.is_marker:
+        raise Conflict(f"{namespace}/{name} is not hidden")
+    while latest.is_marker:  # two can follow each other where the version between them was removed
+        remove_version(db, touched, namespace, name, latest.number, now, keep_until)
+        latest = newest(db, namespace, name)
+        assert latest is not None  # a name without a version that has a blob is gone, and was not found
+    return latest
+
+
+def purge(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int, keep_until: int) -> None:
+    name_id = id_of(db, namespace, name)
+    touched.add((namespace, name))
+    drop_versions(db, touched, name_id, "number >= ?", 0, now, keep_until)
+    db.execute("DELETE FROM name WHERE id = ?", (name_id,))
+
+
+def purge_hidden(
+    db: sqlite3.Connection, touched: Touched, hidden_before: int, now: int, keep_until: int, limit: int
+) -> int:
+    """Purge names that were hidden before a time; returns how many."""
+    hidden = db.execute(
+        """SELECT n.name, m.name FROM name m JOIN namespace n ON n.id = m.namespace_id
+           WHERE m.hidden_at IS NOT NULL AND m.hidden_at < ? ORDER BY m.hidden_at LIMIT ?""",
+        (hidden_before, limit),
+    ).fetchall()
+    for namespace, name in hidden:
+        purge(db, touched, namespace, bytes(name).decode("utf-8"), now, keep_until)
+    return len(hidden)
+
+
+def id_of(db: sqlite3.Connection, namespace: str, name: str) -> int:
+    """Raises NameNotFound."""
+    row = db.execute(
+        "SELECT m.id FROM name m JOIN namespace n ON n.id = m.namespace_id WHERE n.name = ? AND m.name = ?",
+        (namespace, name.encode()),
+    ).fetchone()
+    if row is None:
+        raise NameNotFound(f"there is no name {namespace}/{name}")
+    return int(row[0])
+
+
+def update(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, changes: Mapping[str, object]) -> None:
+    name_id = id_of(db, namespace, name)
+    touched.add((namespace, name))
+    columns = {key: value for key, value in changes.items() if key != "metadata"}
+    if columns:
+        db.execute(f"UPDATE name SET {changes_of(columns, NAME_COLUMNS)} WHERE id = :id", columns | {"id": name_id})
+    metadata = changes.get("metadata")
+    if isinstance(metadata, dict):
+        db.execute("DELETE FROM name_metadata WHERE name_id = ?", (name_id,))
+        db.executemany(
+            "INSERT INTO name_metadata (name_id, key, value) VALUES (?, ?, ?)",
+            [(name_id, key, compact_json(value)) for key, value in metadata.items()],
+        )

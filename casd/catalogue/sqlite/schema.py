@@ -1,0 +1,145 @@
+"""Opening the catalogue's file: header and schema are checked before anything is touched, then migrated.
+
+Migrations are numbered files that are never edited; each is applied in one transaction with its record.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+from casd.errors import CatalogueUnusable
+
+APPLICATION_ID = 0x63617364  # "casd", in the file's header
+JOURNAL_LIMIT_BYTES = 64 << 20  # a WAL that grew past this is cut back at its next checkpoint
+READ_CACHE_KIB = 64 << 10  # page cache per connection
+MIGRATION_NAME = re.compile(r"(\d{4})_\w+\.sql")
+RECORD = """
+CREATE TABLE IF NOT EXISTS schema_migration (
+  number INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL
+) STRICT
+"""
+
+
+def open_writer(path: Path, payloads_exist: bool) -> sqlite3.Connection:
+    """Return the writing connection of a catalogue that is sound and of this casd's schema, made if absent.
+
+    Raises CatalogueUnusable, with nothing touched, if the file is damaged, foreign or newer, or if it is missing
+    or empty while payloads exist: an empty catalogue would make garbage of all of them.
+    """
+    is_new = not path.exists() or path.stat().st_size == 0
+    if is_new and payloads_exist:
+        raise CatalogueUnusable(
+            f"{path} is {'empty' if path.exists() else 'missing'}, but payloads exist: restore it from a backup, "
+            "or move the payloads folder away to start anew"
+        )
+    if not is_new:
+        check_file(path)
+    db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",
+            "foreign_keys = ON",
+            f"journal_size_limit = {JOURNAL_LIMIT_BYTES}",
+            f"cache_size = -{READ_CACHE_KIB}",
+        ):
+            db.execute(f"PRAGMA {pragma}").fetchall()
+        migrate(db)
+        # Whatever a crash left in the WAL is written into the file and synced before anything is built upon it.
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise CatalogueUnusable(f"{path} cannot be used: {error}; restore it from a backup") from error
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def check_file(path: Path) -> None:
+    """Raise CatalogueUnusable unless the file is casd's, whole, and of a schema this casd knows. Writes nothing."""
+    with path.open("rb") as file:
+        header = file.read(100)
+    if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
+        raise CatalogueUnusable(f"{path} is not an SQLite file (damaged?); restore it from a backup")
+    page_size = int.from_bytes(header[16:18]) or 1
+    page_size = 65536 if page_size == 1 else page_size
+    wal = path.with_name(path.name + "-wal")
+    has_wal = wal.exists() and wal.stat().st_size > 0
+    # A crash in mid checkpoint leaves the file short of what its header says, and the WAL makes it whole again.
+    if not has_wal and path.stat().st_size < page_size * int.from_bytes(header[28:32]):
+        raise CatalogueUnusable(f"{path} is shorter than its header says: restore it from a backup")
+    # Read-only, because closing the last writable connection folds the WAL back.
+    db = sqlite3.connect(read_only(path), uri=True, isolation_level=None)
+    try:
+        schema_number(db)
+    except sqlite3.DatabaseError as error:
+        raise CatalogueUnusable(f"{path} is damaged: {error}; restore it from a backup") from error
+    finally:
+        db.close()
+
+
+def read_only(path: Path) -> str:
+    """What a connection that can neither write nor checkpoint is opened with."""
+    return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def schema_number(db: sqlite3.Connection) -> int:
+    """The number of the last migration applied, 0 for an empty file. Raises CatalogueUnusable for one not casd's."""
+    (application_id,) = db.execute("PRAGMA application_id").fetchone()
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if not tables and application_id == 0:  # a crash before the first migration was committed
+        return 0
+    if application_id != APPLICATION_ID or "schema_migration" not in tables:
+        raise CatalogueUnusable("the catalogue is another program's SQLite file; point [storage] data elsewhere")
+    (applied,) = db.execute("SELECT max(number) FROM schema_migration").fetchone()
+    known = len(list(migrations()))
+    if applied > known:
+        raise CatalogueUnusable(
+            f"the catalogue's schema is number {applied}, this casd knows {known}: start the newer casd again"
+        )
+    return int(applied)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Bring the schema to this casd's."""
+    applied = schema_number(db)
+    for number, name, script in list(migrations())[applied:]:
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            if number == 1:
+                db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+                db.execute(RECORD)
+            for statement in statements(script):
+                db.execute(statement)
+            db.execute(
+                "INSERT INTO schema_migration (number, name, applied_at) VALUES (?, ?, ?)",
+                (number, name, int(datetime.now(UTC).timestamp() * 1e6)),
+            )
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+
+def migrations() -> Iterator[tuple[int, str, str]]:
+    """Number, file name and text of each migration, in order, from 1 without a gap."""
+    folder = resources.files("casd.catalogue.sqlite") / "migrations"
+    names = sorted(entry.name for entry in folder.iterdir() if MIGRATION_NAME.fullmatch(entry.name))
+    for number, name in enumerate(names, start=1):
+        if int(name[:4]) != number:
+            raise CatalogueUnusable(f"migration {name} should be number {number}: this casd is not installed whole")
+        yield number, name, (folder / name).read_text("utf-8")
+
+
+def statements(script: str) -> Iterator[str]:
+    """The statements of a script one by one: `executescript` would commit the transaction first."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""

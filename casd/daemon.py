@@ -1,0 +1,269 @@
+"""The composition root: configuration → stores → application → background work → signals. Concrete backends are
+named here alone; whoever wants to know how casd is put together reads this file from top to bottom.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from aiohttp import web
+
+from casd import auth, folder
+from casd.catalogue.sqlite import SqliteCatalogue
+from casd.config import Config, ConfigError, EventLoop, load
+from casd.dialects.native import NATIVE
+from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable
+from casd.locks import DigestLocks
+from casd.model import Role, Token
+from casd.payloads.folders import disk_call, fsync_folder, make_durable_tree
+from casd.payloads.local import LocalPayloads
+from casd.store import BlobStore
+from casd.upkeep import Rules, Upkeep
+from casd.uuids import new_uuid
+from casd.web import application
+from casd.web.keys import Limits
+from casd.web.protocol import ConnectionLimits, Front, Traffic
+from casd.web.transmit import Transmitter
+
+log = logging.getLogger(__name__)
+
+DIALECTS = (NATIVE,)
+FIRST_HOME = "default"
+BACKLOG = 1024
+
+
+def serve(config_file: Path | None, overrides: Mapping[str, object]) -> int:
+    """Run the daemon until SIGTERM or SIGINT; returns the exit code. What keeps it from starting is said on stderr."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    try:
+        config = load(config_file, os.environ, overrides)
+        with asyncio.Runner(loop_factory=loop_factory(config.server.event_loop)) as runner:
+            runner.run(run(config))
+    except CasdError as error:
+        print(f"casd: {error}", file=sys.stderr)  # noqa: T201  # before and after there is a log
+        return 1
+    return 0
+
+
+def loop_factory(wanted: EventLoop) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """What makes the event loop; None for asyncio's own. Raises ConfigError where uvloop is wanted and missing."""
+    if wanted is EventLoop.ASYNCIO:
+        return None
+    try:
+        import uvloop
+    except ImportError:
+        if wanted is EventLoop.UVLOOP:
+            raise ConfigError("[server] event_loop is uvloop, which is not installed: pip install casd[fast]") from None
+        return None
+    return uvloop.new_event_loop
+
+
+async def run(config: Config) -> None:
+    """Serve until a signal says to stop, then let requests in flight finish."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    with locked_folder(config):
+        async with running(config) as address:
+            log.info("listening address=%s data=%s", address, config.storage.data)
+            await stop.wait()
+            log.info("stopping")
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config) -> AsyncIterator[str]:
+    """A daemon that serves; yields its base URL. The caller holds the folder's lock."""
+    data = config.storage.data
+    async with contextlib.AsyncExitStack() as stack:
+        payloads = await LocalPayloads.create(data, config.storage.reserve_bytes)
+        stack.push_async_callback(payloads.close)
+        catalogue = await SqliteCatalogue.open(
+            data / folder.CATALOGUE, new_uuid, payloads_exist=await has_any(payloads)
+        )
+        stack.push_async_callback(catalogue.close)
+        removed = await payloads.clear_stages()
+        if removed:
+            log.info("stale stages removed count=%d", removed)
+        locks = DigestLocks()
+        grace = timedelta(seconds=config.upkeep.grace_s)
+        store = BlobStore(
+            payloads,
+            catalogue,
+            locks,
+            now=utc_now,
+            new_uuid=new_uuid,
+            grace=grace,
+            share_by_uuid=config.auth.share_by_uuid,
+        )
+        stack.push_async_callback(store.close)
+        await ensure_admin_token(store, data)
+        rules = Rules(grace, timedelta(days=config.upkeep.hidden_days))
+        upkeep = Upkeep(payloads, catalogue, locks, rules, utc_now)
+        stack.push_async_callback(upkeep.close)
+        timer = asyncio.create_task(keep_up(upkeep, config))
+        stack.push_async_callback(cancel, timer)
+        transmitter = Transmitter(config.limits.send_idle_timeout_s)
+        stack.push_async_callback(transmitter.close)
+        address = await stack.enter_async_context(listening(config, store, upkeep, transmitter))
+        stack.enter_context(announced(data, address))
+        yield address
+
+
+@contextlib.asynccontextmanager
+async def listening(config: Config, store: BlobStore, upkeep: Upkeep, transmitter: Transmitter) -> AsyncIterator[str]:
+    """Accept connections; afterwards requests in flight have finished, or the drain deadline has passed."""
+    limits = config.limits
+    traffic = Traffic(
+        ConnectionLimits(
+            limits.head_timeout_s,
+            limits.send_idle_timeout_s,
+            limits.max_connections,
+            limits.max_connections_per_address,
+        )
+    )
+    app = application.build(
+        DIALECTS,
+        store=store,
+        upkeep=upkeep,
+        transmitter=transmitter,
+        limits=Limits(limits.max_body_bytes, limits.body_idle_timeout_s),
+        traffic=traffic,
+    )
+    runner = web.AppRunner(app)
+    await runner.setup()
+    assert runner.server is not None
+    listener = bound_socket(config.server.host, config.server.port)
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(Front(runner.server, traffic).connect, sock=listener, backlog=BACKLOG)
+    try:
+        yield base_url(config.server.host, listener.getsockname()[1])
+    finally:
+        server.close()
+        await traffic.drain(limits.drain_timeout_s)
+        await runner.cleanup()
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that holds the address. Raises CasdError for one that is taken, or not this machine's."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError as error:
+        raise CasdError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+    return listener
+
+
+def base_url(host: str, port: int) -> str:
+    """Where this machine's own clients reach the daemon."""
+    local = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
+    return f"http://[{local}]:{port}" if ":" in local else f"http://{local}:{port}"
+
+
+# -- the data folder ----------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def locked_folder(config: Config) -> Iterator[None]:
+    """Hold the data folder, made if it may be. Raises FolderUnusable, FolderInUse; nothing is touched then."""
+    data = config.storage.data
+    if config.storage.must_exist and not data.is_dir():
+        raise FolderUnusable(f"{data} is not there and [storage] must_exist is set: is its file system mounted?")
+    disk_call(f"making {data}", make_durable_tree, data)
+    lock = disk_call(f"opening {data / folder.LOCK}", os.open, data / folder.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise FolderInUse(f"another casd serves {data}; stop it, or name another folder with --data") from None
+        yield
+    finally:
+        os.close(lock)
+
+
+@contextlib.contextmanager
+def announced(data: Path, address: str) -> Iterator[None]:
+    """While it lasts, clients on this machine find the address in the data folder."""
+    file = data / folder.ADDRESS
+    write_private(file, address + "\n")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def write_private(file: Path, text: str) -> None:
+    """Put `text` there for the owner's eyes alone; a reader never sees half of it."""
+    draft = file.with_name(file.name + ".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    draft.replace(file)
+    fsync_folder(file.parent)
+
+
+async def ensure_admin_token(store: BlobStore, data: Path) -> None:
+    """The admin token's file is there and its token is good; a new one is made otherwise.
+
+    The secret is shown once on a terminal, otherwise only where its file is.
+    """
+    file = data / folder.ADMIN_TOKEN
+    secret = folder.local_admin_token(data)
+    if secret is not None and await store.catalogue.token(auth.secret_hash(secret)) is not None:
+        return
+    secret = auth.new_secret()
+    now = store.now()
+    token = Token(new_uuid(), "admin", Role.ADMIN, (FIRST_HOME,), now, None)
+    await store.catalogue.add_token(token, auth.secret_hash(secret))
+    await asyncio.to_thread(write_private, file, secret + "\n")
+    log.info("admin token made file=%s", file)
+    if sys.stderr.isatty():
+        print(f"admin token: {secret}", file=sys.stderr)  # noqa: T201  # shown once, never logged
+
+
+async def has_any(payloads: LocalPayloads) -> bool:
+    async for _ in payloads.scan():
+        return True
+    return False
+
+
+# -- background work ----------------------------------------------------------------------------------------------
+
+
+async def keep_up(upkeep: Upkeep, config: Config) -> None:
+    """Expire and collect by the timer, for ever; a failing run is logged and tried again at its next time."""
+    loop = asyncio.get_running_loop()
+    next_scan = loop.time()
+    while True:
+        await asyncio.sleep(config.upkeep.interval_s)
+        is_scan_due = loop.time() >= next_scan
+        try:
+            await upkeep.expire()
+            await upkeep.collect_garbage(scan=is_scan_due)
+        except CollectionRefused as error:
+            log.warning("collection refused: %s (casd gc --force)", error)
+        except CasdError as error:
+            log.error("upkeep failed error=%s", error)
+        if is_scan_due:
+            next_scan = loop.time() + config.upkeep.scan_interval_s
+
+
+async def cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,47 @@
+"""casd's own HTTP API: `/v1` and the few paths beside it. DESIGN.md 8 is its contract.
+
+`blobs.py`, `names.py` and `accounts.py` hold the handlers, each parse, call the core, render; `render.py` holds the
+JSON that goes out; the table below is the whole API.
+"""
+
+from casd.dialects.native import accounts, blobs, names, service
+from casd.web.dialect import Access, Dialect, Route, bearer
+from casd.web.errors import problem
+
+NATIVE = Dialect(
+    name="native",
+    prefixes=("/v1", "/"),
+    credential=bearer,
+    render_error=problem,
+    routes=(
+        Route("GET", "/", service.root, Access.OPEN),
+        Route("GET", "/healthz", service.healthz, Access.OPEN),
+        Route("GET", "/readyz", service.readyz, Access.OPEN),
+        Route("POST", "/v1/blobs", blobs.add),
+        Route("GET", "/v1/blobs", blobs.listing),
+        Route("GET", "/v1/blobs/{uuid}", blobs.info, Access.ANYONE),
+        Route("DELETE", "/v1/blobs/{uuid}", blobs.delete),
+        Route("GET", "/v1/blobs/{uuid}/data", blobs.data, Access.ANYONE),
+        Route("GET", "/v1/blobs/{uuid}/metadata", blobs.metadata),
+        Route("GET", "/v1/blobs/{uuid}/metadata/{key}", blobs.metadata_value),
+        Route("PUT", "/v1/blobs/{uuid}/metadata/{key}", blobs.set_metadata),
+        Route("DELETE", "/v1/blobs/{uuid}/metadata/{key}", blobs.delete_metadata),
+        Route("GET", "/v1/payloads/sha512/{hex}", blobs.payload, Access.ANYONE),
+        Route("GET", "/v1/checksums/{algorithm}/{hex}", blobs.by_checksum),
+        Route("GET", "/v1/names/{namespace}", names.listing),
+        Route("PUT", "/v1/names/{namespace}/{name:.*}", names.put),
+        Route("GET", "/v1/names/{namespace}/{name:.*}", names.data, Access.ANYONE),
+        Route("DELETE", "/v1/names/{namespace}/{name:.*}", names.delete),
+        Route("GET", "/v1/versions/{namespace}/{name:.*}", names.versions),
+        Route("GET", "/v1/name-info/{namespace}/{name:.*}", names.info),
+        Route("PATCH", "/v1/name-info/{namespace}/{name:.*}", names.update),
+        Route("POST", "/v1/tokens", accounts.add_token),
+        Route("GET", "/v1/tokens", accounts.tokens),
+        Route("DELETE", "/v1/tokens/{uuid}", accounts.revoke_token),
+        Route("GET", "/v1/namespaces", accounts.namespaces),
+        Route("GET", "/v1/namespaces/{namespace}", accounts.namespace),
+        Route("PUT", "/v1/namespaces/{namespace}", accounts.update_namespace),
+        Route("POST", "/v1/upkeep/expire", service.expire),
+        Route("POST", "/v1/upkeep/collect-garbage", service.collect_garbage),
+    ),
+)

@@ -1,0 +1,177 @@
+"""Blobs by UUID, their metadata, payloads by digest, and the search by checksum."""
+
+import json
+from uuid import UUID
+
+from aiohttp import web
+
+from casd.auth import Principal
+from casd.catalogue.base import BlobFilter
+from casd.dialects.native.render import blob_json, json_response, page_json
+from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound, TooLarge
+from casd.model import Blob, BlobView, checked_namespace
+from casd.store import BlobStore, Description
+from casd.web.digest_fields import announced
+from casd.web.keys import anyone, principal_of, store_of
+from casd.web.query import cursor, decode, digest_in_path, page_limit, raw_segments, seconds_from, uuid_in_path
+from casd.web.receive import announced_size, checked_content_type, checked_text, read_json, receive
+from casd.web.send import IMMUTABLE, IMMUTABLE_PUBLIC, Representation, send
+
+METADATA_VALUE_LIMIT_BYTES = 64 << 10
+METADATA_KEY_LIMIT_BYTES = 1024
+CHECKSUM_HEX_LENGTHS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}
+
+
+async def add(request: web.Request) -> web.StreamResponse:
+    store, principal = store_of(request), principal_of(request)
+    namespace = checked_namespace(request.query.get("namespace", principal.home))
+    await store.writable_namespace(principal, namespace)
+    about = description(request, store)
+    size = announced_size(request)
+    expected = announced(request.headers.get("Repr-Digest"), size)
+    async with await store.stage(size) as staged:
+        await receive(request, staged)
+        blob = await store.add(principal, namespace, staged, about, expected)
+    headers = {"Location": f"/v1/blobs/{blob.uuid}", "Casd-Blob": str(blob.uuid)}
+    return json_response(blob_json(BlobView(blob)), 201, headers)
+
+
+def description(request: web.Request, store: BlobStore) -> Description:
+    """What query and headers say of the bytes. Raises InvalidInput."""
+    filename, expires_in = request.query.get("filename"), request.query.get("expires_in")
+    return Description(
+        checked_content_type(request.headers.get("Content-Type")),
+        None if filename is None else checked_text(filename, "?filename="),
+        None if expires_in is None else seconds_from(expires_in, "?expires_in=", store.now()),
+    )
+
+
+async def listing(request: web.Request) -> web.StreamResponse:
+    store, principal = store_of(request), principal_of(request)
+    limit, after = page_limit(request), cursor(request)
+    only = BlobFilter(
+        request.query.get("content_type"),
+        tuple((key[9:], value) for key, value in request.query.items() if key.startswith("metadata.")),
+    )
+    namespace = request.query.get("namespace")
+    if namespace is not None:
+        chosen = [(await store.readable_namespace(principal, checked_namespace(namespace))).name]
+    else:
+        chosen = list(principal.namespaces)
+    everywhere = namespace is None and principal.is_admin
+    page = await store.catalogue.blobs(None if everywhere else chosen, only, limit, after, store.now())
+    return page_json(page, [blob_json(view) for view in page.items])
+
+
+async def info(request: web.Request) -> web.StreamResponse:
+    store, principal = store_of(request), anyone(request)
+    blob = await store.readable_blob(principal, uuid_of(request))
+    return json_response(blob_json(await visible_view(store, principal, blob)))
+
+
+async def visible_view(store: BlobStore, principal: Principal | None, blob: Blob) -> BlobView:
+    """The blob with its metadata; with its names only for whom its namespace is readable."""
+    view = await store.catalogue.view(blob.uuid, store.now())
+    if view is None:  # its last hold went a moment ago
+        raise BlobNotFound(f"there is no blob {blob.uuid}")
+    namespace = await store.namespace(blob.namespace)
+    if principal is not None and principal.may_read(namespace):
+        return view
+    return BlobView(view.blob, view.metadata)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    await store_of(request).delete(principal_of(request), uuid_of(request))
+    return web.Response(status=204)
+
+
+async def data(request: web.Request) -> web.StreamResponse:
+    store = store_of(request)
+    blob = await store.readable_blob(anyone(request), uuid_of(request))
+    return await send_blob(request, store, blob)
+
+
+async def payload(request: web.Request) -> web.StreamResponse:
+    store = store_of(request)
+    blob = await store.readable_payload(anyone(request), digest_in_path(request.match_info["hex"]))
+    return await send_blob(request, store, blob)
+
+
+async def send_blob(request: web.Request, store: BlobStore, blob: Blob) -> web.StreamResponse:
+    """The bytes at a URL that never means others."""
+    namespace = await store.namespace(blob.namespace)
+    policy = IMMUTABLE_PUBLIC if namespace.anonymous_read else IMMUTABLE
+    return await send(request, Representation(blob, blob.created_at, policy, blob.filename))
+
+
+# -- metadata -----------------------------------------------------------------------------------------------------
+
+
+async def metadata(request: web.Request) -> web.StreamResponse:
+    return json_response(await readable_metadata(request))
+
+
+async def metadata_value(request: web.Request) -> web.StreamResponse:
+    key = metadata_key(request)
+    known = await readable_metadata(request)
+    if key not in known:
+        raise MetadataKeyNotFound(f"the blob has no metadata {key!r}")
+    return json_response({"value": known[key]})
+
+
+async def set_metadata(request: web.Request) -> web.StreamResponse:
+    store, principal, uuid, key = store_of(request), principal_of(request), uuid_of(request), metadata_key(request)
+    await store.writable_blob(principal, uuid)
+    body = await read_json(request)
+    if "value" not in body:
+        raise InvalidInput('the body is {"value": ...}')
+    if len(json.dumps(body["value"], ensure_ascii=False).encode()) > METADATA_VALUE_LIMIT_BYTES:
+        raise TooLarge("a metadata value", METADATA_VALUE_LIMIT_BYTES)
+    await store.set_metadata(principal, uuid, key, body["value"])
+    return json_response({"value": body["value"]})
+
+
+async def delete_metadata(request: web.Request) -> web.StreamResponse:
+    await store_of(request).delete_metadata(principal_of(request), uuid_of(request), metadata_key(request))
+    return web.Response(status=204)
+
+
+async def readable_metadata(request: web.Request) -> dict[str, object]:
+    store = store_of(request)
+    blob = await store.readable_blob(principal_of(request), uuid_of(request))
+    view = await store.catalogue.view(blob.uuid, store.now())
+    return dict(view.metadata) if view else {}
+
+
+def metadata_key(request: web.Request) -> str:
+    return checked_text(decode(raw_segments(request)[4]), "a metadata key", METADATA_KEY_LIMIT_BYTES)
+
+
+# -- by checksum --------------------------------------------------------------------------------------------------
+
+
+async def by_checksum(request: web.Request) -> web.StreamResponse:
+    store, principal = store_of(request), principal_of(request)
+    algorithm, text = request.match_info["algorithm"], request.match_info["hex"]
+    value = checksum(algorithm, text)
+    chosen = None
+    if not principal.is_admin:
+        chosen = [namespace.name for namespace in await store.catalogue.namespaces(principal.namespaces)]
+    page = await store.catalogue.blobs_by_checksum(
+        algorithm, value, chosen, page_limit(request), cursor(request), store.now()
+    )
+    return page_json(page, [blob_json(view) for view in page.items])
+
+
+def checksum(algorithm: str, text: str) -> bytes:
+    """Raises InvalidInput."""
+    length = CHECKSUM_HEX_LENGTHS.get(algorithm)
+    if length is None:
+        raise InvalidInput(f"casd knows the checksums {', '.join(CHECKSUM_HEX_LENGTHS)}")
+    if len(text) != length or not text.isascii() or not all(char in "0123456789abcdefABCDEF" for char in text):
+        raise InvalidInput(f"{algorithm} is written as {length} hex digits")
+    return bytes.fromhex(text)
+
+
+def uuid_of(request: web.Request) -> UUID:
+    return uuid_in_path(request.match_info["uuid"])

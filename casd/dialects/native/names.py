@@ -1,0 +1,179 @@
+"""Names: their bytes by version or time, what they are bound to, and how they are hidden and removed."""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from casd.dialects.native.blobs import description
+from casd.dialects.native.render import (
+    json_response,
+    name_info_json,
+    page_json,
+    version_json,
+    version_path,
+)
+from casd.errors import BlobNotFound, InvalidInput, NameNotFound
+from casd.model import BlobView, Version, checked_namespace
+from casd.store import BlobStore
+from casd.web.conditions import guard_of
+from casd.web.digest_fields import announced
+from casd.web.keys import anyone, principal_of, store_of
+from casd.web.query import (
+    cursor,
+    decode,
+    is_flagged,
+    namespace_and_name,
+    page_limit,
+    raw_segments,
+    time_in,
+)
+from casd.web.ranges import query_number
+from casd.web.receive import announced_size, checked_fields, read_json, receive
+from casd.web.send import REVALIDATE, Representation, send
+
+SKIP = 2  # "v1", "names"
+NAME_FIELDS = {"shared": bool, "protected": bool, "keep_versions": int, "metadata": dict}
+
+
+async def put(request: web.Request) -> web.StreamResponse:
+    store, principal = store_of(request), principal_of(request)
+    namespace, name = namespace_and_name(request, SKIP)
+    await store.writable_namespace(principal, namespace)
+    guard = guard_of(request.headers)
+    await store.check_guard(namespace, name, guard)
+    if "blob" in request.query:
+        return await bind(request, namespace, name)
+    about = description(request, store)
+    size = announced_size(request)
+    expected = announced(request.headers.get("Repr-Digest"), size)
+    async with await store.stage(size) as staged:
+        await receive(request, staged)
+        version = await store.publish(principal, namespace, name, staged, about, guard=guard, expected=expected)
+    return await created(store, version)
+
+
+async def bind(request: web.Request, namespace: str, name: str) -> web.StreamResponse:
+    store, principal = store_of(request), principal_of(request)
+    if request.can_read_body:
+        raise InvalidInput("?blob= binds a blob that is there: send no body")
+    try:
+        blob = UUID(request.query["blob"])
+    except ValueError:
+        raise BlobNotFound("there is no such blob: a UUID is written as 8-4-4-4-12 hex digits") from None
+    version = await store.bind(principal, blob, namespace, name, guard=guard_of(request.headers))
+    return await created(store, version)
+
+
+async def created(store: BlobStore, version: Version) -> web.Response:
+    assert version.blob is not None
+    headers = {
+        "Location": version_path(version),
+        "Casd-Blob": str(version.blob.uuid),
+        "ETag": f'"{version.blob.digest}"',
+    }
+    return json_response(version_json(version, await view_of(store, version)), 201, headers)
+
+
+async def view_of(store: BlobStore, version: Version) -> BlobView | None:
+    """The version's blob with metadata and names; the plain blob if it went a moment ago."""
+    if version.blob is None:
+        return None
+    return await store.catalogue.view(version.blob.uuid, store.now()) or BlobView(version.blob)
+
+
+async def data(request: web.Request) -> web.StreamResponse:
+    store = store_of(request)
+    namespace, name = namespace_and_name(request, SKIP)
+    number, as_of = version_number(request), request.query.get("as_of")
+    if number is not None and as_of is not None:
+        raise InvalidInput("?version= and ?as_of= exclude each other")
+    version, blob = await store.readable_version(
+        anyone(request),
+        namespace,
+        name,
+        number=number,
+        as_of=None if as_of is None else time_in(as_of, "?as_of="),
+    )
+    representation = Representation(
+        blob,
+        version.created_at,
+        REVALIDATE,
+        blob.filename or name.rpartition("/")[2],
+        is_name=True,
+        content_location=version_path(version),
+    )
+    return await send(request, representation)
+
+
+async def delete(request: web.Request) -> web.StreamResponse:
+    store, principal = store_of(request), principal_of(request)
+    namespace, name = namespace_and_name(request, SKIP)
+    number, purge = version_number(request), is_flagged(request, "purge")
+    if number is not None and purge:
+        raise InvalidInput("?version= and ?purge= exclude each other")
+    if number is not None:
+        await store.remove_version(principal, namespace, name, number)
+    elif purge:
+        await store.purge(principal, namespace, name)
+    else:
+        await store.hide(principal, namespace, name, guard=guard_of(request.headers))
+    return web.Response(status=204)
+
+
+def version_number(request: web.Request) -> int | None:
+    """`?version=`, None without one. Raises InvalidInput."""
+    if "version" not in request.query:
+        return None
+    number = query_number(request.query, "version", 0)
+    return min(number, (1 << 63) - 1)  # what SQLite can compare; no version has a number near it
+
+
+async def listing(request: web.Request) -> web.StreamResponse:
+    store = store_of(request)
+    namespace = checked_namespace(decode(raw_segments(request)[SKIP]))
+    await store.readable_namespace(principal_of(request), namespace)
+    prefix = request.query.get("prefix", "")
+    page = await store.catalogue.names(namespace, utf8(prefix), page_limit(request), cursor(request))
+    return page_json(page, [version_json(version, await view_of(store, version)) for version in page.items])
+
+
+def utf8(text: str) -> str:
+    """Raises InvalidInput for what no name can start with."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InvalidInput("?prefix= is UTF-8") from None
+    return text
+
+
+async def versions(request: web.Request) -> web.StreamResponse:
+    store = store_of(request)
+    namespace, name = await readable_name(request)
+    page = await store.catalogue.versions(namespace, name, page_limit(request), cursor(request))
+    return page_json(page, [version_json(version, await view_of(store, version)) for version in page.items])
+
+
+async def info(request: web.Request) -> web.StreamResponse:
+    namespace, name = await readable_name(request)
+    info = await store_of(request).catalogue.name_info(namespace, name)
+    if info is None:
+        raise NameNotFound(f"there is no name {namespace}/{name}")
+    return json_response(name_info_json(info))
+
+
+async def readable_name(request: web.Request) -> tuple[str, str]:
+    """Namespace and name, where the namespace is readable to the caller. Raises NamespaceNotFound."""
+    namespace, name = namespace_and_name(request, SKIP)
+    await store_of(request).readable_namespace(principal_of(request), namespace)
+    return namespace, name
+
+
+async def update(request: web.Request) -> web.StreamResponse:
+    store = store_of(request)
+    namespace, name = namespace_and_name(request, SKIP)
+    await store.writable_namespace(principal_of(request), namespace)
+    changes = checked_fields(await read_json(request), NAME_FIELDS)
+    keep = changes.get("keep_versions")
+    if keep is not None and (not isinstance(keep, int) or not 1 <= keep < 1 << 31):
+        raise InvalidInput("keep_versions is at least 1, or null for the namespace's rule")
+    return json_response(name_info_json(await store.catalogue.update_name(namespace, name, changes)))

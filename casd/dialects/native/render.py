@@ -1,0 +1,104 @@
+"""What the native API answers: its JSON objects, and where they can be found."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from aiohttp import web
+
+from casd.model import BlobView, NameInfo, Namespace, Page, Token, Version
+from casd.web.query import cursor_text
+
+
+def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
+    base = {"Content-Type": "application/json", "Cache-Control": "no-store"}
+    return web.Response(status=status, body=text.encode("utf-8"), headers=base | (headers or {}))
+
+
+def page_json(page: Page[Any], items: Sequence[object]) -> web.Response:
+    return json_response({"items": items, "next": cursor_text(page.next)})
+
+
+def time_text(at: datetime | None) -> str | None:
+    """RFC 3339, UTC, microseconds always written out."""
+    return None if at is None else at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def blob_json(view: BlobView) -> dict[str, Any]:
+    blob = view.blob
+    return {
+        "uuid": str(blob.uuid),
+        "sha512": blob.digest.hex,
+        "sha256": blob.sha256.hex(),
+        "xxh3_128": blob.xxh3_128.hex(),
+        "size": blob.size,
+        "content_type": blob.content_type,
+        "filename": blob.filename,
+        "namespace": blob.namespace,
+        "state": blob.state.value,
+        "holds_itself": blob.holds_itself,
+        "created_at": time_text(blob.created_at),
+        "expires_at": time_text(blob.expires_at),
+        "metadata": view.metadata,
+        "names": [{"namespace": ref.namespace, "name": ref.name, "version": ref.number} for ref in view.names],
+    }
+
+
+def version_json(version: Version, view: BlobView | None) -> dict[str, Any]:
+    return {
+        "namespace": version.namespace,
+        "name": version.name,
+        "version": version.number,
+        "blob": None if view is None else blob_json(view),
+        "created_at": time_text(version.created_at),
+        "deleted": version.is_marker,
+    }
+
+
+def name_info_json(info: NameInfo) -> dict[str, Any]:
+    return {
+        "uuid": str(info.uuid),
+        "namespace": info.namespace,
+        "name": info.name,
+        "metadata": info.metadata,
+        "shared": info.shared,
+        "protected": info.protected,
+        "keep_versions": info.keep_versions,
+        "source_url": info.source_url,
+        "created_at": time_text(info.created_at),
+        "hidden_at": time_text(info.hidden_at),
+    }
+
+
+def token_json(token: Token) -> dict[str, Any]:
+    """Everything but the secret, which nobody keeps."""
+    return {
+        "id": str(token.uuid),
+        "name": token.name,
+        "role": token.role.value,
+        "namespaces": list(token.namespaces),
+        "created_at": time_text(token.created_at),
+        "expires_at": time_text(token.expires_at),
+        "revoked_at": time_text(token.revoked_at),
+    }
+
+
+def namespace_json(namespace: Namespace) -> dict[str, Any]:
+    return {
+        "name": namespace.name,
+        "readers": sorted(namespace.readers),
+        "anonymous_read": namespace.anonymous_read,
+        "share_by_uuid": namespace.share_by_uuid,
+        "quota_bytes": namespace.quota_bytes,
+        "quota_blobs": namespace.quota_blobs,
+        "keep_versions": namespace.keep_versions,
+        "max_age_s": namespace.max_age_s,
+    }
+
+
+def version_path(version: Version) -> str:
+    """Where exactly this version is."""
+    return f"/v1/names/{version.namespace}/{quote(version.name, safe='/')}?version={version.number}"

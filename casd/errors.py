@@ -1,0 +1,189 @@
+"""Everything casd raises on purpose. Knows no HTTP: `web/errors.py` holds the only table of statuses.
+
+Each class has a stable `code` that clients may test. A message says what, which one, and what to do.
+"""
+
+
+class CasdError(Exception):
+    """The root. `code` is part of the API; the message is for people."""
+
+    code = "error"
+
+
+# -- what the caller asked for is not there, or not the caller's: both answer alike --------------------------
+
+
+class NotFound(CasdError):
+    """Absent, or not the caller's to see. The two must not be told apart from outside."""
+
+    code = "not-found"
+
+
+class BlobNotFound(NotFound):
+    code = "blob-not-found"
+
+
+class PayloadNotFound(NotFound):
+    """No blob that the caller may read has this digest."""
+
+    code = "payload-not-found"
+
+
+class NameNotFound(NotFound):
+    code = "name-not-found"
+
+
+class VersionNotFound(NotFound):
+    code = "version-not-found"
+
+
+class NamespaceNotFound(NotFound):
+    code = "namespace-not-found"
+
+
+class MetadataKeyNotFound(NotFound):
+    code = "metadata-key-not-found"
+
+
+class TokenNotFound(NotFound):
+    code = "token-not-found"
+
+
+# -- what the caller sent is wrong ----------------------------------------------------------------------------
+
+
+class InvalidInput(CasdError):
+    """Something the caller sent does not parse or is out of bounds."""
+
+    code = "invalid-input"
+
+
+class DigestMismatch(CasdError):
+    """The bytes that arrived are not those that were announced. Nothing was kept."""
+
+    code = "digest-mismatch"
+
+
+class SizeMismatch(CasdError):
+    """Fewer or more bytes arrived than were announced. Nothing was kept."""
+
+    code = "size-mismatch"
+
+
+class TooLarge(CasdError):
+    """More than a limit allows."""
+
+    code = "too-large"
+
+    def __init__(self, what: str, limit_bytes: int) -> None:
+        super().__init__(f"{what} is larger than the limit of {limit_bytes} bytes")
+        self.limit_bytes = limit_bytes
+
+
+class UnsupportedEncoding(CasdError):
+    """A Content-Encoding on a request: casd stores the bytes that were sent, so it would have to undo it."""
+
+    code = "unsupported-encoding"
+
+
+class RangeNotSatisfiable(CasdError):
+    """The range or offset asked for starts past the end."""
+
+    code = "range-not-satisfiable"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(f"the payload has {size} bytes; the range asked for starts past its end")
+        self.size = size
+
+
+class UnknownExpectation(CasdError):
+    """An Expect header that is not 100-continue (RFC 9110, 10.1.1)."""
+
+    code = "unknown-expectation"
+
+
+class BodyTimeout(CasdError):
+    """The sender of a body made no progress for `body_idle_timeout_s`."""
+
+    code = "body-timeout"
+
+
+# -- who asks -----------------------------------------------------------------------------------------------
+
+
+class Unauthenticated(CasdError):
+    """No token, or one that is unknown, expired or revoked."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(CasdError):
+    """The role is too small for this, in a namespace that is the caller's own."""
+
+    code = "forbidden"
+
+
+# -- the state of things ------------------------------------------------------------------------------------
+
+
+class Conflict(CasdError):
+    """The request cannot be carried out on things as they are."""
+
+    code = "conflict"
+
+
+class PreconditionFailed(CasdError):
+    """If-Match, If-None-Match or If-Unmodified-Since did not hold."""
+
+    code = "precondition-failed"
+
+
+class CollectionRefused(Conflict):
+    """A run would remove more than half of the store, so it removed nothing."""
+
+    code = "collection-refused"
+
+
+# -- the disk -----------------------------------------------------------------------------------------------
+
+
+class StorageFailed(CasdError):
+    """A disk call or the catalogue failed; nothing was acknowledged. The cause is chained."""
+
+    code = "storage-failed"
+
+
+class StorageFull(StorageFailed):
+    """No space: ENOSPC, EDQUOT, SQLITE_FULL, or the reserve would be touched."""
+
+    code = "storage-full"
+
+
+class PayloadMissing(StorageFailed):
+    """The catalogue knows the payload, but its file is gone. Storing the bytes again heals it."""
+
+    code = "payload-missing"
+
+
+class PayloadDamaged(StorageFailed):
+    """The stored bytes are not those that were acknowledged. Storing them again heals it."""
+
+    code = "payload-damaged"
+
+
+class CatalogueUnusable(CasdError):
+    """The catalogue is damaged, missing, foreign or newer than this casd: the daemon does not start."""
+
+    code = "catalogue-unusable"
+
+
+class FolderInUse(CasdError):
+    """Another daemon holds the data folder's lock."""
+
+    code = "folder-in-use"
+
+
+class FolderUnusable(CasdError):
+    """The data folder is not there although it must be, or cannot be written."""
+
+    code = "folder-unusable"

@@ -1,0 +1,132 @@
+"""The contract of a payload store: immutable bytes, named by their SHA-512.
+
+A store knows nothing of UUIDs, names or who may read. What must not happen at once for one digest (a commit,
+a removal, a quarantine) is kept apart by the caller, who holds that digest's lock (`casd/locks.py`).
+Every backend, and every fake, passes `tests/contracts/payload_store.py`.
+"""
+
+from collections.abc import AsyncIterator, Collection
+from types import TracebackType
+from typing import Protocol, Self
+
+from casd.model import Digest, Expected, Receipt, Stored
+
+ANYTHING = Expected()  # nothing was announced
+
+
+class Payload(Protocol):
+    """An open payload. It goes on reading after its removal; whoever opened it closes it."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def file(self) -> int | None:
+        """A descriptor that the kernel can send from; None where there is none. Not for closing."""
+
+    async def read(self, start: int, stop: int) -> bytes:
+        """Exactly the bytes `start` to `stop`. Raises PayloadDamaged if they are not all there."""
+
+    def read_now(self, start: int, stop: int) -> bytes | None:
+        """The same bytes if they can be had without waiting for a disk, else None. May always be None."""
+
+    def is_cached(self, start: int, stop: int) -> bool:
+        """Whether sending these bytes from `file` is expected not to wait for a disk."""
+
+    def close(self) -> None:
+        """Let go. Closing twice is no error."""
+
+
+class Staged(Protocol):
+    """Bytes on their way in, seen by nobody. One task at a time uses it; leaving `async with` discards it.
+
+    A cancelled `append` did not happen, so `size` says where the next one goes; of bytes that a cancelled `write_at`
+    was to overwrite, some may be the new ones. After a cancelled `seal` only `discard` is left.
+    Any failed write or fsync discards it too: what a kernel could not write it may drop and call clean, so the
+    same descriptor is never synced again (DESIGN.md 5.3).
+    """
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def size(self) -> int: ...
+
+    async def append(self, data: bytes) -> None:
+        """Put `data` at the end. Raises StorageFull, StorageFailed."""
+
+    async def write_at(self, offset: int, data: bytes) -> None:
+        """Put `data` at `offset`, over what is there; a hole is allowed until the stage is sealed."""
+
+    async def truncate(self, size: int) -> None:
+        """Cut back to `size` bytes, which must not be more than there are."""
+
+    async def sync(self) -> int:
+        """Return the size, which now survives a power cut together with the bytes before it."""
+
+    async def seal(self, expected: Expected = ANYTHING) -> Receipt:
+        """Return the receipt; the bytes are hashed, checked against `expected` and synced.
+
+        Raises SizeMismatch or DigestMismatch, and then the stage is good for `discard` only. Nothing may be
+        written afterwards.
+        """
+
+    async def commit(self) -> None:
+        """Name the sealed bytes by their digest, durably; a damaged or missing copy is replaced.
+
+        The caller holds the lock of the receipt's digest until its catalogue row is committed. Afterwards the
+        stage is spent; a second call is an error.
+        """
+
+    async def discard(self) -> None:
+        """Leave nothing behind. Not an error after `commit` (nothing happens) or a second time."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class PayloadStore(Protocol):
+    """Payloads by digest."""
+
+    async def stage(self, id: str, size: int | None = None) -> Staged:
+        """Return an empty stage. `id` is unique among stages and plain text without a slash.
+
+        A `size` that is announced is reserved until it is written. Raises StorageFull.
+        """
+
+    async def reopen(self, id: str, offset: int) -> Staged:
+        """Return the stage that an earlier process left, cut back to `offset` bytes, with nothing hashed yet.
+
+        Raises StorageFailed if it is not there or shorter.
+        """
+
+    async def open(self, digest: Digest) -> Payload:
+        """Return the payload, open. Raises PayloadMissing."""
+
+    async def remove(self, digest: Digest) -> bool:
+        """Remove the payload; afterwards `open` raises PayloadMissing.
+
+        Returns whether there was one; absence is not an error. An open Payload keeps reading. The caller holds
+        the digest's lock.
+        """
+
+    async def quarantine(self, digest: Digest, why: str) -> bool:
+        """Move the payload out of reach, with a note of `why`; afterwards `open` raises PayloadMissing.
+
+        Returns whether there was one. The caller holds the digest's lock.
+        """
+
+    def scan(self) -> AsyncIterator[Stored]:
+        """Every payload that is there, in no order; what comes or goes meanwhile may be seen or not."""
+
+    async def clear_stages(self, keep: Collection[str] = ()) -> int:
+        """Remove every stage but those named; returns how many. For the start, before the first `stage`."""
+
+    async def free_bytes(self) -> int:
+        """What may still be written before the reserve is touched; not below zero."""
+
+    async def close(self) -> None:
+        """Wait for what is under way and let go of all threads. Stages must be gone."""

@@ -1,0 +1,88 @@
+"""All checksums of a payload in one pass: SHA-512, SHA-256, XXH3-128, and one XXH3-64 per block.
+
+SHA-512 takes as long as the rest together with the write, so the two lanes can run in two threads.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+import xxhash
+
+from casd.model import BLOCK_SIZE, Digest, Receipt
+
+
+class Checkpoint(NamedTuple):
+    """The state of all hashes after `offset` bytes, so that a cut back to there costs no second read."""
+
+    offset: int
+    sha512: "hashlib._Hash"
+    sha256: "hashlib._Hash"
+    xxh3_128: xxhash.xxh3_128
+    block: xxhash.xxh3_64
+    blocks: int  # how many blocks were complete
+
+
+class PayloadHasher:
+    """Running checksums over bytes that come in order. Not for two threads at once in the same lane."""
+
+    def __init__(self) -> None:
+        self.size = 0  # bytes that both lanes have seen; the caller adds to it
+        self._sha512 = hashlib.sha512()
+        self._sha256 = hashlib.sha256()
+        self._xxh3_128 = xxhash.xxh3_128()
+        self._block = xxhash.xxh3_64()
+        self._blocks = bytearray()
+
+    def update_sha512(self, data: bytes) -> None:
+        self._sha512.update(data)
+
+    def update_rest(self, data: bytes) -> None:
+        """The other lane. `self.size` is still the offset at which `data` starts."""
+        self._sha256.update(data)
+        self._xxh3_128.update(data)
+        view = memoryview(data)
+        start, room = 0, BLOCK_SIZE - self.size % BLOCK_SIZE
+        while start < len(view):
+            part = view[start : start + room]
+            self._block.update(part)
+            start += len(part)
+            if len(part) == room:
+                self._blocks += self._block.digest()
+                self._block.reset()
+            room = BLOCK_SIZE
+
+    def update(self, data: bytes) -> None:
+        """Both lanes, one after the other."""
+        self.update_sha512(data)
+        self.update_rest(data)
+        self.size += len(data)
+
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(
+            self.size,
+            self._sha512.copy(),
+            self._sha256.copy(),
+            self._xxh3_128.copy(),
+            self._block.copy(),
+            len(self._blocks),
+        )
+
+    def rewind(self, to: Checkpoint) -> None:
+        """Be as at `to`, which was taken from this hasher at or before the present size."""
+        self.size = to.offset
+        self._sha512 = to.sha512.copy()
+        self._sha256 = to.sha256.copy()
+        self._xxh3_128 = to.xxh3_128.copy()
+        self._block = to.block.copy()
+        del self._blocks[to.blocks :]
+
+    def receipt(self) -> Receipt:
+        """The checksums of all bytes so far. The hasher can go on."""
+        last = self._block.digest() if self.size % BLOCK_SIZE else b""
+        return Receipt(
+            digest=Digest(self._sha512.digest()),
+            sha256=self._sha256.digest(),
+            xxh3_128=self._xxh3_128.digest(),
+            size=self.size,
+            blocks=bytes(self._blocks) + last,
+        )

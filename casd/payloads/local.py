@@ -1,0 +1,274 @@
+"""Payloads as files on a local disk.
+
+    <root>/payloads/ab/cd/<128 hex>      ab, cd = the first four hex digits; the ab folders are made at the start
+    <root>/incoming/<stage id>           staged bytes, same file system
+    <root>/quarantine/<hex>.<UTC time>   damaged payloads, each with a .json beside it that says why
+
+A payload gets its name by a rename of a synced file, always, then an fsync of its folder: that heals a damaged
+copy, which comparing sizes would not, and no reader ever sees half a payload. Who may call what under which lock
+stands in `payloads/base.py`; other processes are kept out by the daemon's lock on the data folder.
+"""
+
+import asyncio
+import errno
+import json
+import logging
+import os
+import stat
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Collection
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar, TypeVarTuple
+
+from casd.errors import InvalidInput, PayloadDamaged, PayloadMissing, StorageFailed
+from casd.model import Digest, Stored
+from casd.payloads.folders import DurableFolders, disk_call, fsync_folder
+from casd.payloads.space import Claim, Space
+from casd.payloads.staged import LocalStaged, Place
+
+log = logging.getLogger(__name__)
+
+DISK_THREADS = 32  # so many fsyncs can wait at once; a disk that merges them serves 32 clients in the time of a few
+KNOWN_WARM = 4096  # digests whose directory entry and inode were used lately: opening them inline takes 8 us
+PROBE_STEP_BYTES = 64 << 10  # half of the kernel's usual read-ahead, so a missing piece rarely falls between probes
+READ_NOW_BYTES = 256 << 10  # the most that is copied on the loop in one go (about 30 us)
+
+Args = TypeVarTuple("Args")
+R = TypeVar("R")
+
+
+class LocalPayload:
+    """See `payloads.base.Payload`."""
+
+    def __init__(self, digest: Digest, file: int, disk: ThreadPoolExecutor) -> None:
+        self._digest = digest
+        self._file = file
+        self._disk = disk
+        self.size = os.fstat(file).st_size
+
+    @property
+    def file(self) -> int:
+        return self._file
+
+    async def read(self, start: int, stop: int) -> bytes:
+        data = self.read_now(start, stop) if stop - start <= READ_NOW_BYTES else None
+        if data is None:
+            data = await asyncio.get_running_loop().run_in_executor(
+                self._disk, disk_call, "read", self._read, start, stop
+            )
+        return data
+
+    def _read(self, start: int, stop: int) -> bytes:
+        pieces = []
+        while start < stop:
+            piece = os.pread(self._file, stop - start, start)
+            if not piece:
+                raise PayloadDamaged(f"payload {self._digest} ends at byte {start}; store it again to heal it")
+            pieces.append(piece)
+            start += len(piece)
+        return b"".join(pieces)
+
+    def read_now(self, start: int, stop: int) -> bytes | None:
+        if start == stop:
+            return b""
+        data = bytearray(stop - start)
+        try:
+            count = os.preadv(self._file, [data], start, os.RWF_NOWAIT)
+        except OSError as error:
+            # Not in the page cache (EAGAIN), or a file system that does not know the flag: `read` finds out what else.
+            if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO):
+                return None
+            raise
+        return bytes(data) if count == len(data) else None
+
+    def is_cached(self, start: int, stop: int) -> bool:
+        # One byte of each step and the last one. A probe costs 1 us; copying the window to find out costs 30.
+        probe = bytearray(1)
+        try:
+            for offset in (*range(start, stop, PROBE_STEP_BYTES), stop - 1):
+                if os.preadv(self._file, [probe], offset, os.RWF_NOWAIT) != 1:
+                    return False
+        except OSError:
+            return False
+        return True
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)  # read-only: nothing to flush, so it never waits
+            self._file = -1
+
+
+class LocalPayloads:
+    """See `payloads.base.PayloadStore`."""
+
+    def __init__(self, root: Path, reserve_bytes: int | None) -> None:
+        self._payloads = root / "payloads"
+        self._incoming = root / "incoming"
+        self._quarantine = root / "quarantine"
+        self._folders = DurableFolders()
+        self._space = Space(root, reserve_bytes)
+        self._disk = ThreadPoolExecutor(DISK_THREADS, "casd-disk")
+        self._hashing = ThreadPoolExecutor(os.cpu_count() or 1, "casd-hash")
+        self._warm: OrderedDict[Digest, None] = OrderedDict()
+
+    @classmethod
+    async def create(cls, root: Path, reserve_bytes: int | None = None) -> "LocalPayloads":
+        """Return the store in `root`, which exists; its folders are there and survive a power cut.
+
+        `reserve_bytes` stays free on the disk; None means the larger of 512 MiB and 1 %. Raises StorageFailed.
+        """
+        store = cls(root, reserve_bytes)
+        try:
+            await store._run(f"preparing {root}", store._prepare, root)
+        except BaseException:
+            await store.close()
+            raise
+        return store
+
+    def _prepare(self, root: Path) -> None:
+        try:
+            fsync_folder(root.parent)
+        except PermissionError:
+            # systemd's StateDirectory: the parent is not ours to read, and whoever made the folder keeps it.
+            log.info("data folder's parent is not readable path=%s", root.parent)
+        self._folders.ensure_all(root, ["payloads", "incoming", "quarantine"])
+        self._folders.ensure_all(self._payloads, [f"{shard:02x}" for shard in range(256)])
+
+    # -- staging ------------------------------------------------------------------------------------------
+
+    async def stage(self, id: str, size: int | None = None) -> LocalStaged:
+        claim = Claim(self._space)
+        if size:
+            await self._run("free space", self._space.check, size)
+            claim.raise_to(size)
+        return LocalStaged(id, self._place(), claim)
+
+    async def reopen(self, id: str, offset: int) -> LocalStaged:
+        file = await self._run(f"stage {id}", self._reopen, self._incoming / id, offset)
+        return LocalStaged(id, self._place(), Claim(self._space), file=file, size=offset)
+
+    @staticmethod
+    def _reopen(path: Path, offset: int) -> int:
+        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            if os.fstat(file).st_size < offset:
+                raise StorageFailed(f"stage {path.name} is shorter than the {offset} bytes that were told")
+            os.ftruncate(file, offset)
+            fsync_folder(path.parent)
+        except BaseException:
+            os.close(file)
+            raise
+        return file
+
+    def _place(self) -> Place:
+        return Place(self._incoming, self._commit, self._space, self._disk, self._hashing)
+
+    def _commit(self, staged: Path, digest: Digest) -> None:
+        target = self._path(digest)
+        self._folders.ensure(target.parent)
+        os.replace(staged, target)
+        fsync_folder(target.parent)
+
+    async def clear_stages(self, keep: Collection[str] = ()) -> int:
+        return await self._run("clearing incoming", self._clear_stages, frozenset(keep))
+
+    def _clear_stages(self, keep: frozenset[str]) -> int:
+        stale = [path for path in self._incoming.iterdir() if path.name not in keep]
+        for path in stale:
+            path.unlink()
+        return len(stale)
+
+    # -- payloads -----------------------------------------------------------------------------------------
+
+    async def open(self, digest: Digest) -> LocalPayload:
+        if digest in self._warm:
+            self._warm.move_to_end(digest)
+            return self._open(digest)
+        payload = await self._run("open", self._open, digest)
+        self._warm[digest] = None
+        if len(self._warm) > KNOWN_WARM:
+            self._warm.popitem(last=False)
+        return payload
+
+    def _open(self, digest: Digest) -> LocalPayload:
+        try:
+            file = os.open(self._path(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise PayloadMissing(f"payload {digest} has no file; store it again to heal it") from None
+        except OSError as error:  # not by `disk_call`: a warm payload is opened on the loop, through here alone
+            raise StorageFailed(f"payload {digest} cannot be opened: {error.strerror}") from error
+        return LocalPayload(digest, file, self._disk)
+
+    async def remove(self, digest: Digest) -> bool:
+        self._warm.pop(digest, None)
+        return await self._run(f"removal of {digest.hex[:8]}", self._remove, digest)
+
+    def _remove(self, digest: Digest) -> bool:
+        try:
+            self._path(digest).unlink()
+        except FileNotFoundError:
+            return False
+        return True
+
+    async def quarantine(self, digest: Digest, why: str) -> bool:
+        self._warm.pop(digest, None)
+        return await self._run(f"quarantine of {digest.hex[:8]}", self._move_to_quarantine, digest, why)
+
+    def _move_to_quarantine(self, digest: Digest, why: str) -> bool:
+        moved_at = datetime.now(UTC)
+        target = self._quarantine / f"{digest.hex}.{moved_at:%Y%m%dT%H%M%S.%fZ}"
+        note = {"sha512": digest.hex, "why": why, "quarantined_at": moved_at.isoformat()}
+        source = self._path(digest)
+        if not source.exists():
+            return False
+        target.with_name(target.name + ".json").write_text(json.dumps(note) + "\n", "utf-8")
+        os.replace(source, target)
+        fsync_folder(self._quarantine)
+        fsync_folder(source.parent)
+        log.warning("payload quarantined digest=%s why=%s", digest, why)
+        return True
+
+    async def scan(self) -> AsyncIterator[Stored]:
+        for shard in range(256):
+            folder = self._payloads / f"{shard:02x}"
+            for stored in await self._run(f"scan of {folder.name}", list_shard, folder):
+                yield stored
+
+    async def free_bytes(self) -> int:
+        return max(0, await self._run("free space", self._space.free_bytes) - self._space.claimed_bytes)
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._shut_pools)
+
+    def _shut_pools(self) -> None:
+        self._disk.shutdown()
+        self._hashing.shutdown()
+
+    def _path(self, digest: Digest) -> Path:
+        name = digest.hex
+        return self._payloads / name[:2] / name[2:4] / name
+
+    async def _run(self, what: str, call: Callable[[*Args], R], *args: *Args) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._disk, lambda: disk_call(what, call, *args))
+
+
+def list_shard(folder: Path) -> list[Stored]:
+    """The payloads below one first-level folder. What is not a payload in its place is not ours to judge."""
+    found = []
+    for shard in os.scandir(folder):
+        if not shard.is_dir(follow_symlinks=False):
+            continue
+        for entry in os.scandir(shard.path):
+            try:
+                digest = Digest.parse(entry.name)
+                facts = entry.stat(follow_symlinks=False)
+            except (InvalidInput, FileNotFoundError):  # a stranger's file, or collected a moment ago
+                continue
+            if digest.hex != entry.name or not entry.name.startswith(folder.name + shard.name):
+                continue
+            if not stat.S_ISREG(facts.st_mode):  # a folder would make each collection fail at its unlink
+                continue
+            found.append(Stored(digest, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC)))
+    return found

@@ -1,0 +1,315 @@
+"""The few operations that touch both payloads and catalogue, and who may do them. Every dialect stands on these.
+
+Storing goes *payload first, row second*: a crash between the two leaves a file without a row, which collection
+finds, never a row without its bytes. What is absent and what is not the caller's raise the same error.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from uuid import UUID
+
+from casd.auth import Principal
+from casd.catalogue.base import NO_GUARD, Catalogue
+from casd.errors import (
+    BlobNotFound,
+    NameNotFound,
+    NamespaceNotFound,
+    NotFound,
+    PayloadDamaged,
+    PayloadNotFound,
+    PreconditionFailed,
+    VersionNotFound,
+)
+from casd.locks import DigestLocks
+from casd.model import JSON, Blob, BlobState, Digest, Expected, Guard, Namespace, NewBlob, Receipt, Version
+from casd.payloads.base import ANYTHING, Payload, PayloadStore, Staged
+
+METADATA_LIMIT_BYTES = 1 << 20  # of one blob, keys and values together
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a sender says of the bytes beside the bytes themselves."""
+
+    content_type: str = DEFAULT_CONTENT_TYPE
+    filename: str | None = None
+    expires_at: datetime | None = None
+
+
+class BlobStore:
+    """Blobs, names and versions over a payload store and a catalogue."""
+
+    def __init__(
+        self,
+        payloads: PayloadStore,
+        catalogue: Catalogue,
+        locks: DigestLocks,
+        *,
+        now: Callable[[], datetime],
+        new_uuid: Callable[[], UUID],
+        grace: timedelta,
+        share_by_uuid: bool,
+    ) -> None:
+        self.payloads = payloads
+        self.catalogue = catalogue
+        self.locks = locks
+        self.now = now
+        self.grace = grace
+        self._new_uuid = new_uuid
+        self._share_by_uuid = share_by_uuid
+        self._commits: set[asyncio.Task[Any]] = set()
+
+    async def close(self) -> None:
+        """Wait for commits that go on after their callers were cancelled."""
+        if self._commits:
+            await asyncio.wait(self._commits)
+
+    # -- who may read -------------------------------------------------------------------------------------
+
+    async def namespace(self, name: str) -> Namespace:
+        """Raises NamespaceNotFound."""
+        namespace = await self.catalogue.namespace(name)
+        if namespace is None:
+            raise NamespaceNotFound(f"there is no namespace {name}")
+        return namespace
+
+    async def readable_namespace(self, principal: Principal, name: str) -> Namespace:
+        """A namespace whose blobs and names the caller may find and list. Raises NamespaceNotFound."""
+        namespace = await self.namespace(name)
+        if not principal.may_read(namespace):
+            raise NamespaceNotFound(f"there is no namespace {name}")
+        return namespace
+
+    async def writable_namespace(self, principal: Principal, name: str) -> Namespace:
+        """Raises NamespaceNotFound, and Forbidden for a role that is too small."""
+        namespace = await self.catalogue.namespace(name)
+        principal.check_writer(name)
+        if namespace is None:
+            raise NamespaceNotFound(f"there is no namespace {name}")
+        return namespace
+
+    async def may_see(self, principal: Principal | None, name: str) -> bool:
+        """Whether info and bytes of that namespace's blobs are open to the caller; None is nobody in particular."""
+        namespace = await self.catalogue.namespace(name)
+        if namespace is None:
+            return False
+        return namespace.anonymous_read or (principal is not None and principal.may_read(namespace))
+
+    async def readable_blob(self, principal: Principal | None, uuid: UUID) -> Blob:
+        """The blob. Knowing a UUID is evidence enough for any token, unless the namespace says no.
+
+        Raises BlobNotFound.
+        """
+        blob = await self.catalogue.blob(uuid, self.now())
+        if blob is not None:
+            if await self.may_see(principal, blob.namespace):
+                return blob
+            if principal is not None and self._shares(await self.namespace(blob.namespace)):
+                return blob
+        raise BlobNotFound(f"there is no blob {uuid}")
+
+    def _shares(self, namespace: Namespace) -> bool:
+        own = namespace.share_by_uuid
+        return self._share_by_uuid if own is None else own
+
+    async def members_blob(self, principal: Principal, uuid: UUID) -> Blob:
+        """A blob of a namespace that the caller is a member of. Raises BlobNotFound."""
+        blob = await self.catalogue.blob(uuid, self.now())
+        if blob is None or not principal.is_member(blob.namespace):
+            raise BlobNotFound(f"there is no blob {uuid}")
+        return blob
+
+    async def writable_blob(self, principal: Principal, uuid: UUID) -> Blob:
+        """Raises BlobNotFound, and Forbidden for a role that is too small."""
+        blob = await self.members_blob(principal, uuid)
+        principal.check_writer(blob.namespace)
+        return blob
+
+    async def readable_version(
+        self,
+        principal: Principal | None,
+        namespace: str,
+        name: str,
+        *,
+        number: int | None = None,
+        as_of: datetime | None = None,
+    ) -> tuple[Version, Blob]:
+        """The newest version, that one, or the one then, and its blob. Raises NameNotFound, VersionNotFound."""
+        missing: NotFound = NameNotFound(f"there is no name {namespace}/{name}")
+        if not await self.may_see(principal, namespace):
+            raise missing
+        if as_of is not None:
+            version = await self.catalogue.version_as_of(namespace, name, as_of)
+        else:
+            version = await self.catalogue.version(namespace, name, number)
+            if number is not None:
+                missing = VersionNotFound(f"there is no version {number} of {namespace}/{name}")
+        if version is None or version.blob is None:
+            raise missing
+        return version, version.blob
+
+    async def readable_payload(self, principal: Principal | None, digest: Digest) -> Blob:
+        """The oldest blob with this digest that the caller may see. Raises PayloadNotFound.
+
+        By digest a payload is open to members, or where a namespace is open to nobody in particular: a digest,
+        unlike a UUID, is no secret.
+        """
+        now = self.now()
+        if principal is not None:
+            mine = None if principal.is_admin else principal.namespaces
+            blob = await self.catalogue.blob_of_payload(digest, mine, now)
+            if blob is None:
+                readable = [namespace.name for namespace in await self.catalogue.namespaces(principal.namespaces)]
+                blob = await self.catalogue.blob_of_payload(digest, readable, now)
+            if blob is not None:
+                return blob
+        anonymous = [item.name for item in await self.catalogue.namespaces(None) if item.anonymous_read]
+        blob = await self.catalogue.blob_of_payload(digest, anonymous, now) if anonymous else None
+        if blob is None:
+            raise PayloadNotFound(f"there is no payload {digest}")
+        return blob
+
+    async def open_payload(self, blob: Blob) -> Payload:
+        """The blob's bytes, open. Raises PayloadMissing, and PayloadDamaged for what cannot be right."""
+        if blob.state is BlobState.ERROR:
+            raise PayloadDamaged(f"payload {blob.digest} is in quarantine; store it again to heal it")
+        payload = await self.payloads.open(blob.digest)
+        if payload.size != blob.size:
+            payload.close()
+            raise PayloadDamaged(
+                f"payload {blob.digest} has {payload.size} of {blob.size} bytes; store it again to heal it"
+            )
+        return payload
+
+    # -- storing ------------------------------------------------------------------------------------------
+
+    async def stage(self, size: int | None = None) -> Staged:
+        """An empty stage, for `add` or `publish`. An announced size is reserved. Raises StorageFull."""
+        return await self.payloads.stage(str(self._new_uuid()), size)
+
+    async def add(
+        self, principal: Principal, namespace: str, staged: Staged, about: Description, expected: Expected = ANYTHING
+    ) -> Blob:
+        """A new blob of the staged bytes, which holds itself; its promise is durable.
+
+        Raises NamespaceNotFound, Forbidden, SizeMismatch, DigestMismatch, StorageFailed.
+        """
+        await self.writable_namespace(principal, namespace)
+        receipt = await staged.seal(expected)
+        new = self._new_blob(namespace, about)
+
+        async def record() -> Blob:
+            return await self.catalogue.add_blob(new, receipt, self.now(), self._keep_until())
+
+        return await self._commit(staged, receipt, record)
+
+    async def publish(
+        self,
+        principal: Principal,
+        namespace: str,
+        name: str,
+        staged: Staged,
+        about: Description,
+        *,
+        guard: Guard = NO_GUARD,
+        expected: Expected = ANYTHING,
+    ) -> Version:
+        """The next version of the name, holding a new blob of the staged bytes.
+
+        Raises as `add`, and PreconditionFailed if the guard does not hold in the transaction.
+        """
+        await self.writable_namespace(principal, namespace)
+        receipt = await staged.seal(expected)
+        new = self._new_blob(namespace, about)
+
+        async def record() -> Version:
+            return await self.catalogue.publish(
+                new, receipt, name, guard, principal.name, self.now(), self._keep_until()
+            )
+
+        return await self._commit(staged, receipt, record)
+
+    async def _commit(self, staged: Staged, receipt: Receipt, record: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """Name the bytes and record them, under the digest's lock, to the end even if the caller is cancelled."""
+
+        async def both() -> R:
+            async with self.locks.hold(receipt.digest):
+                await staged.commit()
+                return await record()
+
+        task = asyncio.create_task(both())
+        self._commits.add(task)
+        task.add_done_callback(self._commits.discard)
+        return await asyncio.shield(task)
+
+    def _new_blob(self, namespace: str, about: Description) -> NewBlob:
+        return NewBlob(self._new_uuid(), namespace, about.content_type, about.filename, about.expires_at)
+
+    def _keep_until(self) -> datetime:
+        return self.now() + self.grace
+
+    # -- names --------------------------------------------------------------------------------------------
+
+    async def check_guard(self, namespace: str, name: str, guard: Guard) -> None:
+        """Raise PreconditionFailed now, before a body is sent, if the guard does not hold."""
+        if guard != NO_GUARD and not guard.allows(await self.catalogue.version(namespace, name)):
+            raise PreconditionFailed(f"the latest version of {namespace}/{name} is not the one that was announced")
+
+    async def bind(
+        self, principal: Principal, blob: UUID, namespace: str, name: str, *, guard: Guard = NO_GUARD
+    ) -> Version:
+        """The next version of the name, holding a blob that is there.
+
+        Raises BlobNotFound unless the caller is a member of the blob's namespace, NamespaceNotFound, Forbidden,
+        PreconditionFailed.
+        """
+        await self.writable_namespace(principal, namespace)
+        await self.members_blob(principal, blob)
+        new = NewBlob(self._new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
+        return await self.catalogue.bind(blob, new, name, guard, principal.name, self.now(), self._keep_until())
+
+    async def hide(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> Version:
+        """A delete marker. Raises NameNotFound if the name is absent or hidden."""
+        await self.writable_namespace(principal, namespace)
+        return await self.catalogue.hide_name(namespace, name, guard, principal.name, self.now())
+
+    async def undelete(self, principal: Principal, namespace: str, name: str) -> Version:
+        """Remove the newest marker and return the newest version. Raises NameNotFound, Conflict."""
+        await self.writable_namespace(principal, namespace)
+        return await self.catalogue.undelete(namespace, name, self.now(), self._keep_until())
+
+    async def remove_version(self, principal: Principal, namespace: str, name: str, number: int) -> Version:
+        """Remove one version, or a marker. Raises VersionNotFound."""
+        await self.writable_namespace(principal, namespace)
+        return await self.catalogue.remove_version(namespace, name, number, self.now(), self._keep_until())
+
+    async def purge(self, principal: Principal, namespace: str, name: str) -> None:
+        """Remove the name with all versions. Raises NameNotFound."""
+        await self.writable_namespace(principal, namespace)
+        await self.catalogue.purge_name(namespace, name, self.now(), self._keep_until())
+
+    # -- blobs --------------------------------------------------------------------------------------------
+
+    async def delete(self, principal: Principal, uuid: UUID) -> Blob | None:
+        """Drop the blob's own hold; the blob if a version still holds it, else None.
+
+        Raises BlobNotFound, Forbidden, and Conflict if versions were all it had.
+        """
+        await self.writable_blob(principal, uuid)
+        return await self.catalogue.drop_own_hold(uuid, self.now(), self._keep_until())
+
+    async def set_metadata(self, principal: Principal, uuid: UUID, key: str, value: JSON) -> None:
+        """Raises BlobNotFound, Forbidden, TooLarge."""
+        await self.writable_blob(principal, uuid)
+        await self.catalogue.set_metadata(uuid, key, value, METADATA_LIMIT_BYTES, self.now())
+
+    async def delete_metadata(self, principal: Principal, uuid: UUID, key: str) -> None:
+        """Raises BlobNotFound, Forbidden, MetadataKeyNotFound."""
+        await self.writable_blob(principal, uuid)
+        await self.catalogue.delete_metadata(uuid, key, self.now())

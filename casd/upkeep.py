@@ -1,0 +1,208 @@
+"""Work nobody waits for: ending what is past its time, and collecting what nothing refers to.
+
+Plain functions that return reports; `daemon.py` runs them on a timer. Time is a parameter.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from casd.catalogue.base import Catalogue, Expired
+from casd.errors import CollectionRefused
+from casd.locks import DigestLocks
+from casd.model import Digest
+from casd.payloads.base import PayloadStore
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+BATCH = 500  # rows per transaction or look-up: a few milliseconds of the writer at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How long things are kept."""
+
+    grace: timedelta  # a payload that nothing refers to, since it was last stored, asked for or let go
+    hidden: timedelta  # a name under a delete marker
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionReport:
+    """What one collection removed; with `dry_run`, what it would have removed."""
+
+    payloads: int
+    bytes: int
+    orphans: int  # of the payloads, files that no row knew: left by a crash, or by a commit that failed
+    is_dry_run: bool
+
+
+class Upkeep:
+    """Upkeep of one store, by timer or on request; two runs of the same kind at once are one."""
+
+    def __init__(
+        self,
+        payloads: PayloadStore,
+        catalogue: Catalogue,
+        locks: DigestLocks,
+        rules: Rules,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._payloads = payloads
+        self._catalogue = catalogue
+        self._locks = locks
+        self._rules = rules
+        self._now = now
+        self._running: dict[object, asyncio.Task[Any]] = {}
+
+    async def expire(self) -> Expired:
+        rules = self._rules
+        return await self._join(
+            "expire", lambda: expire(self._catalogue, now=self._now(), grace=rules.grace, hidden=rules.hidden)
+        )
+
+    async def collect_garbage(
+        self, *, scan: bool = True, force: bool = False, dry_run: bool = False
+    ) -> CollectionReport:
+        """Raises CollectionRefused."""
+        return await self._join(
+            ("collect", scan, force, dry_run),
+            lambda: collect_garbage(
+                self._payloads,
+                self._catalogue,
+                self._locks,
+                now=self._now(),
+                grace=self._rules.grace,
+                scan=scan,
+                force=force,
+                dry_run=dry_run,
+            ),
+        )
+
+    async def _join(self, key: object, start: Callable[[], Coroutine[Any, Any, R]]) -> R:
+        """What the run under way returns, or a new one. A caller that is cancelled leaves it to the others."""
+        task = self._running.get(key)
+        if task is None:
+            task = self._running[key] = asyncio.create_task(start())
+            task.add_done_callback(lambda _: self._running.pop(key, None))
+        result: R = await asyncio.shield(task)
+        return result
+
+    async def close(self) -> None:
+        """Cancel what is under way; a removal that has begun ends whole."""
+        for task in list(self._running.values()):
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+
+async def expire(catalogue: Catalogue, *, now: datetime, grace: timedelta, hidden: timedelta) -> Expired:
+    """End own holds past their time, and purge names hidden for longer than `hidden`; their bytes become garbage.
+
+    Nobody waits for it: reads judge expiry themselves.
+    """
+    blobs = names = 0
+    while True:
+        batch = await catalogue.expire(now, now - hidden, now + grace, BATCH)
+        blobs, names = blobs + batch.blobs, names + batch.names
+        if max(batch.blobs, batch.names) < BATCH:
+            return Expired(blobs, names)
+
+
+async def collect_garbage(
+    payloads: PayloadStore,
+    catalogue: Catalogue,
+    locks: DigestLocks,
+    *,
+    now: datetime,
+    grace: timedelta,
+    scan: bool = True,
+    force: bool = False,
+    dry_run: bool = False,
+) -> CollectionReport:
+    """Remove payloads that no blob refers to and whose keep-until has passed, while the store serves.
+
+    `scan` also looks for files without a row, older than `grace`. Each removal holds its digest's lock from the
+    transaction that deletes the row to the unlink, and the conditions are checked again inside that transaction.
+    Raises CollectionRefused, with nothing removed, if that were more than half of all payloads or bytes, unless
+    `force`: a wrong rule, or an empty catalogue put in a full one's place, must not cost the store.
+    """
+    orphans = [stored async for stored in _orphans(payloads, catalogue, now - grace)] if scan else []
+    await _check_bound(catalogue, now, len(orphans), sum(size for _, size in orphans), force or dry_run)
+    removed = removed_bytes = 0
+    async for digest, size in _unreferenced(catalogue, now):
+        if dry_run or await _collect(payloads, catalogue, locks, digest, now):
+            removed, removed_bytes = removed + 1, removed_bytes + size
+    removed_orphans = 0
+    for digest, size in orphans:
+        if dry_run or await _collect_orphan(payloads, catalogue, locks, digest):
+            removed_orphans, removed_bytes = removed_orphans + 1, removed_bytes + size
+    report = CollectionReport(removed + removed_orphans, removed_bytes, removed_orphans, dry_run)
+    if report.payloads and not dry_run:
+        log.info("garbage collected payloads=%d bytes=%d orphans=%d", report.payloads, report.bytes, report.orphans)
+    return report
+
+
+async def _check_bound(catalogue: Catalogue, now: datetime, orphans: int, orphan_bytes: int, is_allowed: bool) -> None:
+    count, size = await catalogue.unreferenced_totals(now)
+    totals = await catalogue.totals()
+    count, size = count + orphans, size + orphan_bytes
+    all_count, all_bytes = totals.payloads + orphans, totals.physical_bytes + orphan_bytes
+    if is_allowed or (count * 2 <= all_count and size * 2 <= all_bytes):
+        return
+    raise CollectionRefused(
+        f"this would remove {count} of {all_count} payloads, {size} of {all_bytes} bytes, which is more than half: "
+        "nothing was removed; look whether that can be right, then collect with force"
+    )
+
+
+async def _unreferenced(catalogue: Catalogue, now: datetime) -> AsyncIterator[tuple[Digest, int]]:
+    after = None
+    while True:
+        page = await catalogue.unreferenced(now, BATCH, after)
+        for item in page.items:
+            yield item.digest, item.size
+        if page.next is None:
+            return
+        after = page.next
+
+
+async def _orphans(
+    payloads: PayloadStore, catalogue: Catalogue, modified_before: datetime
+) -> AsyncIterator[tuple[Digest, int]]:
+    """Files that no row knows. What is being stored at this moment may be among them: the lock decides later."""
+    batch: dict[Digest, int] = {}
+
+    async def unknown() -> dict[Digest, int]:
+        known = await catalogue.known_payloads(batch.keys())
+        return {digest: size for digest, size in batch.items() if digest not in known}
+
+    async for stored in payloads.scan():
+        if stored.modified_at <= modified_before:
+            batch[stored.digest] = stored.size
+        if len(batch) == BATCH:
+            for item in (await unknown()).items():
+                yield item
+            batch.clear()
+    for item in (await unknown()).items():
+        yield item
+
+
+async def _collect(
+    payloads: PayloadStore, catalogue: Catalogue, locks: DigestLocks, digest: Digest, now: datetime
+) -> bool:
+    async with locks.hold(digest):
+        if not await catalogue.forget_payload(digest, now):
+            return False
+        await payloads.remove(digest)
+        return True
+
+
+async def _collect_orphan(payloads: PayloadStore, catalogue: Catalogue, locks: DigestLocks, digest: Digest) -> bool:
+    async with locks.hold(digest):
+        if await catalogue.known_payloads([digest]):
+            return False
+        return await payloads.remove(digest)

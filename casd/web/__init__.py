@@ -1,0 +1,1 @@
+"""HTTP mechanics, once for all dialects: sending, receiving, ranges, conditions, errors, credentials, limits."""

@@ -1,0 +1,150 @@
+"""One application for all dialects: routes, who asks, and every error in the shape of the dialect that was asked."""
+
+import logging
+import re
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+
+from aiohttp import web
+
+from casd.auth import Principal, principal_of, secret_hash
+from casd.errors import CasdError, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
+from casd.store import BlobStore
+from casd.upkeep import Upkeep
+from casd.web.dialect import Access, Dialect, Handler, Route
+from casd.web.errors import InternalError, RouteError, status_of
+from casd.web.keys import EXPECTATION, LIMITS, PRINCIPAL, REQUEST_ID, STORE, TRANSMITTER, UPKEEP, Limits, store_of
+from casd.web.protocol import Traffic
+from casd.web.send import unsatisfied
+from casd.web.transmit import Transmitter
+
+log = logging.getLogger(__name__)
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+
+def build(
+    dialects: Sequence[Dialect],
+    *,
+    store: BlobStore,
+    upkeep: Upkeep,
+    transmitter: Transmitter,
+    limits: Limits,
+    traffic: Traffic,
+) -> web.Application:
+    """Return the application with every route of every dialect."""
+    app = web.Application(middlewares=[front(tuple(dialects))])
+    app.on_response_prepare.append(mark(traffic))
+    app[STORE] = store
+    app[UPKEEP] = upkeep
+    app[TRANSMITTER] = transmitter
+    app[LIMITS] = limits
+    for dialect in dialects:
+        for route in dialect.routes:
+            handler = guarded(dialect, route)
+            app.router.add_route(route.method, route.path, handler)
+            if route.method == "GET":
+                app.router.add_route("HEAD", route.path, handler)
+    return app
+
+
+def dialect_of(dialects: Sequence[Dialect], path: str) -> Dialect:
+    """Whose path it is: the longest prefix wins."""
+    return max(dialects, key=lambda dialect: dialect.owns(path))
+
+
+def guarded(dialect: Dialect, route: Route) -> Handler:
+    """The route's handler behind the question who asks."""
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        principal = None if route.access is Access.OPEN else await authenticate(request, dialect)
+        if principal is None and route.access is Access.TOKEN:
+            raise Unauthenticated("this needs a token")
+        request[PRINCIPAL] = principal
+        try:
+            return await route.handler(request)
+        except NotFound:
+            if principal is None and route.access is Access.ANYONE:
+                raise Unauthenticated("this needs a token") from None  # whether it is there or not
+            raise
+
+    return handle
+
+
+async def authenticate(request: web.Request, dialect: Dialect) -> Principal | None:
+    """Who asks; None without a credential. Raises Unauthenticated for one that is not good."""
+    secret = dialect.credential(request)
+    if secret is None:
+        if "Authorization" in request.headers:
+            raise Unauthenticated("this Authorization header is not one that casd takes")
+        return None
+    store = store_of(request)
+    return principal_of(await store.catalogue.token(secret_hash(secret)), store.now())
+
+
+def front(dialects: Sequence[Dialect]):  # type: ignore[no-untyped-def]  # aiohttp's Middleware type is private
+    """The outermost middleware: a request id, and an answer in the right shape whatever happens inside."""
+
+    @web.middleware
+    async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked = request.headers.get("X-Request-ID", "")
+        request[REQUEST_ID] = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+        try:
+            response = await answer(request, handler)
+        except CasdError as error:
+            response = render(request, dialect_of(dialects, request.path), error)
+        return response
+
+    return middleware
+
+
+def mark(traffic: Traffic) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    """What every response carries, whoever made it."""
+
+    async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers["Server"] = "casd"
+        response.headers["X-Request-ID"] = request[REQUEST_ID]
+        # An expectation that was not met: the client may send its body or not, and nobody could tell what follows.
+        if traffic.is_draining or request[EXPECTATION]:
+            response.headers["Connection"] = "close"
+            response.force_close()
+
+    return on_response_prepare
+
+
+async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """The handler's response; everything that goes wrong comes out as a CasdError."""
+    try:
+        if request[EXPECTATION].lower() not in ("", "100-continue"):
+            raise UnknownExpectation("the only expectation that casd knows is 100-continue")
+        return await handler(request)
+    except CasdError:
+        raise
+    except web.HTTPMethodNotAllowed as error:
+        allowed = ", ".join(sorted(error.allowed_methods))
+        message = f"{request.method} is not allowed here; allowed: {allowed}"
+        raise RouteError(405, "method-not-allowed", message, {"Allow": allowed}) from None
+    except web.HTTPNotFound:
+        raise RouteError(404, "no-such-path", "there is nothing at this path") from None
+    except web.HTTPException as error:
+        raise RouteError(error.status, "http-error", error.reason) from None
+    except ConnectionError:
+        return web.Response(status=400)  # the client is gone, nobody reads this
+    except Exception as error:
+        log.exception("unexpected error request=%s method=%s", request[REQUEST_ID], request.method)
+        raise InternalError(f"this should not happen; the log has more under {request[REQUEST_ID]}") from error
+
+
+def render(request: web.Request, dialect: Dialect, error: CasdError) -> web.Response:
+    """The error as the dialect shows it, with the headers that its status asks for."""
+    status = status_of(error)
+    if status >= 500:
+        log.error("request failed request=%s status=%d error=%s", request[REQUEST_ID], status, error)
+    response = dialect.render_error(request, status, error)
+    if isinstance(error, RangeNotSatisfiable):
+        response.headers.update(unsatisfied(error))
+    if isinstance(error, RouteError):
+        response.headers.update(error.headers)
+    if status == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="casd"'
+    return response

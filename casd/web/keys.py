@@ -1,0 +1,45 @@
+"""Where shared objects stand: typed keys of the application and of a request."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from casd.auth import Principal
+from casd.store import BlobStore
+from casd.upkeep import Upkeep
+from casd.web.transmit import Transmitter
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a client may send, and how long it may take between two signs of life."""
+
+    max_body_bytes: int
+    body_idle_timeout_s: float
+
+
+STORE = web.AppKey("store", BlobStore)
+UPKEEP = web.AppKey("upkeep", Upkeep)
+TRANSMITTER = web.AppKey("transmitter", Transmitter)
+LIMITS = web.AppKey("limits", Limits)
+
+PRINCIPAL: web.RequestKey[Any] = web.RequestKey("principal", object)  # a Principal, or None for nobody in particular
+REQUEST_ID = web.RequestKey("request_id", str)
+EXPECTATION = web.RequestKey("expectation", str)  # of an Expect header that is not answered yet, else empty
+
+
+def store_of(request: web.Request) -> BlobStore:
+    return request.config_dict[STORE]
+
+
+def anyone(request: web.Request) -> Principal | None:
+    """Who asks, None for nobody in particular; on routes that are open to anyone."""
+    principal: Principal | None = request[PRINCIPAL]
+    return principal
+
+
+def principal_of(request: web.Request) -> Principal:
+    """Who asks, on routes that want a token."""
+    principal: Principal = request[PRINCIPAL]
+    return principal

@@ -1,0 +1,178 @@
+"""Taking a body: into a stage, or as bounded JSON (DESIGN.md 7).
+
+`100 Continue` is sent here, when a handler begins to read: by then credentials, limits and preconditions have passed.
+"""
+
+import asyncio
+import json
+import re
+from typing import Any
+
+from aiohttp import hdrs, web
+
+from casd.errors import BodyTimeout, InvalidInput, TooLarge, UnsupportedEncoding
+from casd.model import JSON
+from casd.payloads.base import Staged
+from casd.store import DEFAULT_CONTENT_TYPE
+from casd.web.keys import EXPECTATION, LIMITS
+
+JSON_LIMIT_BYTES = 1 << 20
+JSON_DEPTH = 64
+_WHOLE = re.compile(r"bytes 0-(\d+)/(\d+)", re.ASCII)
+
+
+def announced_size(request: web.Request) -> int | None:
+    """The body's Content-Length, None where it is not announced; checked before anything is read.
+
+    Raises TooLarge, UnsupportedEncoding, and InvalidInput for a part of a body: curl's `-C N -T` sends the tail with a
+    Content-Range, and that tail must not become a payload.
+    """
+    encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
+    if encoding != "identity":
+        raise UnsupportedEncoding(f"Content-Encoding {encoding[:40]!r}: casd stores the bytes as they are sent")
+    size = request.content_length
+    limit = request.config_dict[LIMITS].max_body_bytes
+    if size is not None and size > limit:
+        raise TooLarge("the body", limit)
+    partial = request.headers.get(hdrs.CONTENT_RANGE)
+    if partial is not None:
+        whole = _WHOLE.fullmatch(partial.strip())
+        if whole is None or int(whole[1][:20]) + 1 != int(whole[2][:20]):
+            raise InvalidInput("Content-Range: this takes whole bodies only; resume with /v1/uploads")
+    return size
+
+
+async def receive(request: web.Request, staged: Staged) -> None:
+    """Append the whole body to the stage, hashing one batch while the next arrives.
+
+    A batch is what arrived while the one before was being written, so batches grow as the disk falls behind and a slow
+    sender holds no buffer. Raises BodyTimeout, TooLarge, StorageFailed, and ConnectionError if the client hangs up.
+    """
+    limits = request.config_dict[LIMITS]
+    await proceed(request)
+    size = 0
+    writing: asyncio.Task[None] | None = None
+    try:
+        while data := await _next_piece(request, limits.body_idle_timeout_s):
+            size += len(data)
+            if size > limits.max_body_bytes:
+                raise TooLarge("the body", limits.max_body_bytes)
+            if writing is not None:
+                await writing
+            writing = asyncio.create_task(staged.append(data))
+        if writing is not None:
+            await writing
+    finally:
+        if writing is not None and not writing.done():
+            await asyncio.wait([writing])
+
+
+async def _next_piece(request: web.Request, idle_timeout_s: float) -> bytes:
+    """What has arrived, empty at the end of the body."""
+    try:
+        async with asyncio.timeout(idle_timeout_s):
+            return await request.content.readany()
+    except TimeoutError:
+        raise BodyTimeout(f"no byte of the body arrived for {idle_timeout_s:g} s") from None
+    except web.RequestPayloadError as error:  # chunks that do not parse, or a body that ends too early
+        raise InvalidInput("the body's framing is broken") from error
+
+
+async def proceed(request: web.Request) -> None:
+    """Tell a client that waits for it to go on (RFC 9110, 10.1.1)."""
+    if request.get(EXPECTATION):
+        request[EXPECTATION] = ""
+        if request.transport is not None:
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+async def read_json(request: web.Request) -> dict[str, Any]:
+    """The body's JSON object. Raises InvalidInput, TooLarge, BodyTimeout, UnsupportedEncoding."""
+    value = await read_json_value(request)
+    if not isinstance(value, dict):
+        raise InvalidInput("the body is a JSON object")
+    return value
+
+
+async def read_json_value(request: web.Request) -> JSON:
+    announced_size(request)
+    await proceed(request)
+    limits = request.config_dict[LIMITS]
+    body = bytearray()
+    while data := await _next_piece(request, limits.body_idle_timeout_s):
+        body += data
+        if len(body) > JSON_LIMIT_BYTES:
+            raise TooLarge("the JSON body", JSON_LIMIT_BYTES)
+    return parse_json(bytes(body))
+
+
+def parse_json(body: bytes) -> JSON:
+    """Strict JSON: UTF-8, no NaN or Infinity, no lone surrogates, bounded depth. Raises InvalidInput."""
+    try:
+        value: JSON = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
+        _check_depth(value)
+        json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate does not encode
+    except (ValueError, RecursionError) as error:  # UnicodeError and JSONDecodeError are ValueErrors
+        raise InvalidInput(f"the body is not JSON as casd takes it: {error}") from None
+    return value
+
+
+def _refuse_constant(text: str) -> None:
+    raise ValueError(f"{text} is not JSON")
+
+
+def _check_depth(value: JSON) -> None:
+    level: list[JSON] = [value]
+    for _ in range(JSON_DEPTH + 1):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise ValueError(f"nested deeper than {JSON_DEPTH}")
+
+
+# -- what a client says beside its bytes ----------------------------------------------------------------------------
+
+_CONTENT_TYPE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+/[!#$%&'*+.^_`|~0-9A-Za-z-]+[ \t]*(?:;[\x20-\x7e\t]*)?")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+TEXT_LIMIT_BYTES = 1024
+
+
+def checked_content_type(text: str | None) -> str:
+    """The media type as it was sent, parameters and all. Raises InvalidInput."""
+    if text is None or not text.strip():
+        return DEFAULT_CONTENT_TYPE
+    text = text.strip()
+    if len(text) > 255 or not _CONTENT_TYPE.fullmatch(text):
+        raise InvalidInput("Content-Type is type/subtype, of at most 255 characters")
+    return text
+
+
+def checked_text(text: str, what: str, limit_bytes: int = TEXT_LIMIT_BYTES) -> str:
+    """Text that is safe to keep and to show: UTF-8, not empty, bounded, without control characters.
+
+    Raises InvalidInput.
+    """
+    try:
+        size = len(text.encode("utf-8"))
+    except UnicodeEncodeError:
+        raise InvalidInput(f"{what} must be valid UTF-8") from None
+    if not 1 <= size <= limit_bytes or _CONTROL.search(text):
+        raise InvalidInput(f"{what} has 1 to {limit_bytes} bytes of UTF-8 and no control characters")
+    return text
+
+
+def checked_fields(body: dict[str, Any], kinds: dict[str, type]) -> dict[str, object]:
+    """The body's fields if each is known and of its kind, or null. Raises InvalidInput."""
+    for name, value in body.items():
+        kind = kinds.get(name)
+        if kind is None:
+            raise InvalidInput(f"unknown field {name[:40]!r}; known: {', '.join(kinds)}")
+        accepted = (int, float) if kind is float else kind
+        if value is not None and (not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool)):
+            raise InvalidInput(f"{name} is of the wrong type")
+    return dict(body)

@@ -1,0 +1,159 @@
+"""Moving an open payload's bytes into a connection: sendfile where the kernel can, copies where it cannot.
+
+Correct on asyncio and on uvloop, over TCP, Unix sockets and TLS. `loop.sendfile` is not used: uvloop has none, and
+asyncio's blocks the loop on cold data (155 ms p50 on /healthz beside 8 cold downloads; 1.3 ms this way).
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeAlias
+
+from aiohttp import web
+
+from casd.errors import PayloadDamaged, StorageFailed
+from casd.payloads.base import Payload
+
+SHARED_WINDOW_BYTES = 256 << 10  # one sendfile call while other transfers run: about 60 us of the loop
+ALONE_WINDOW_BYTES = 1 << 20  # and without others
+COPY_BYTES = 256 << 10  # one piece of a copy (TLS, or no descriptor)
+CHUNK_BYTES = 16 << 20  # one chunk of chunked framing: its size must be told before its bytes
+COLD_THREADS = 4  # cold windows wait for the disk here; a queue behind a disk gets no faster with more
+
+Verify: TypeAlias = Callable[[int, int], Awaitable[None]]
+"""Called with start and stop before those bytes leave; raises PayloadDamaged if they must not."""
+
+
+class Transmitter:
+    """Sends pieces of open payloads. Holds no thread while a client is waited for."""
+
+    def __init__(self, idle_timeout_s: float) -> None:
+        """A client that takes nothing for `idle_timeout_s` is cut off."""
+        self._idle_timeout_s = idle_timeout_s
+        self._cold = ThreadPoolExecutor(COLD_THREADS, "casd-cold")
+        self._active = 0
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._cold.shutdown)
+
+    async def send(
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        payload: Payload,
+        start: int,
+        stop: int,
+        verify: Verify | None = None,
+    ) -> None:
+        """Send bytes `start` to `stop` as part of the body of `response`, which is prepared.
+
+        Raises ConnectionError when the client is gone, TimeoutError when it takes nothing, PayloadDamaged or
+        StorageFailed when the bytes cannot be had. After any of them the connection must be cut.
+        """
+        transport = request.transport
+        if transport is None:
+            raise ConnectionResetError("the client is gone")
+        self._active += 1
+        try:
+            if payload.file is None or transport.get_extra_info("sslcontext") is not None:
+                await self._copy(response, payload, start, stop, verify)
+            elif response.chunked:
+                await self._send_chunks(request, transport, payload, start, stop, verify)
+            else:
+                await self._send_file(request, transport, payload, start, stop, verify)
+        finally:
+            self._active -= 1
+
+    async def _copy(
+        self, response: web.StreamResponse, payload: Payload, start: int, stop: int, verify: Verify | None
+    ) -> None:
+        while start < stop:
+            piece_stop = min(stop, start + COPY_BYTES)
+            if verify is not None:
+                await verify(start, piece_stop)
+            await response.write(await payload.read(start, piece_stop))
+            start = piece_stop
+
+    async def _send_chunks(
+        self,
+        request: web.Request,
+        transport: asyncio.Transport,
+        payload: Payload,
+        start: int,
+        stop: int,
+        verify: Verify | None,
+    ) -> None:
+        """The framing is written by hand around sendfile; the last chunk is left to `write_eof`."""
+        while start < stop:
+            chunk_stop = min(stop, start + CHUNK_BYTES)
+            transport.write(b"%x\r\n" % (chunk_stop - start))
+            await self._send_file(request, transport, payload, start, chunk_stop, verify)
+            transport.write(b"\r\n")
+            start = chunk_stop
+
+    async def _send_file(
+        self,
+        request: web.Request,
+        transport: asyncio.Transport,
+        payload: Payload,
+        start: int,
+        stop: int,
+        verify: Verify | None,
+    ) -> None:
+        await flush(request, transport)
+        # Both loops refuse add_writer on a transport's own descriptor. The copy shares its non-blocking mode.
+        socket = os.dup(transport.get_extra_info("socket").fileno())
+        try:
+            while start < stop:
+                window = min(stop - start, SHARED_WINDOW_BYTES if self._active > 1 else ALONE_WINDOW_BYTES)
+                if verify is not None:
+                    await verify(start, start + window)
+                try:
+                    sent = await self._send_window(socket, payload, start, window)
+                except BlockingIOError:
+                    await self._writable(socket)
+                    continue
+                if sent == 0:
+                    raise PayloadDamaged(f"a payload ends at byte {start}, {stop} were promised")
+                start += sent
+                await asyncio.sleep(0)
+        finally:
+            os.close(socket)
+
+    async def _send_window(self, socket: int, payload: Payload, start: int, size: int) -> int:
+        assert payload.file is not None
+        try:
+            if payload.is_cached(start, start + size):
+                return os.sendfile(socket, payload.file, start, size)
+            # The socket does not block, so the thread waits for the disk alone.
+            return await asyncio.get_running_loop().run_in_executor(
+                self._cold, os.sendfile, socket, payload.file, start, size
+            )
+        except (BlockingIOError, ConnectionError):  # the client's side; both are OSErrors too
+            raise
+        except OSError as error:
+            raise StorageFailed(f"payload cannot be read at byte {start}: {error.strerror}") from error
+
+    async def _writable(self, socket: int) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_writer(socket, ready.set)
+        try:
+            async with asyncio.timeout(self._idle_timeout_s):
+                await ready.wait()
+        finally:
+            loop.remove_writer(socket)
+
+
+async def flush(request: web.Request, transport: asyncio.Transport) -> None:
+    """Return when everything that was written to the transport has left it.
+
+    Connections have a write buffer limit of zero (`web/protocol.py`), so the loop wakes us when it is empty; a client
+    that takes nothing is cut off there.
+    """
+    while transport.get_write_buffer_size():
+        if transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        await request.writer.drain()
+        await asyncio.sleep(0)

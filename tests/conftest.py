@@ -1,0 +1,134 @@
+"""What all tests share: a real daemon as a process of its own, on each event loop where that matters."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+TEST_ALL = os.environ.get("CASD_TEST_ALL") == "1"  # in CI a missing tool is a failure, not a skip
+
+
+def skip_loudly(reason: str) -> None:
+    """Skip where a tool or a right is missing on a user's machine; fail in CI."""
+    if TEST_ALL:
+        pytest.fail(f"CASD_TEST_ALL=1, but {reason}")
+    pytest.skip(reason)
+
+
+@dataclass
+class Daemon:
+    """A `casd serve` of its own data folder, with the settings that tests want unless told otherwise."""
+
+    data: Path
+    settings: dict[str, str] = field(default_factory=dict)  # environment: CASD_SECTION__KEY
+    prefix: tuple[str, ...] = ()  # what runs the daemon, such as strace and its options
+    process: subprocess.Popen[str] | None = None
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment for the daemon, and for a command line that finds it by its data folder."""
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("CASD_")}
+        return clean | {"CASD_STORAGE__DATA": str(self.data), "CASD_STORAGE__RESERVE_BYTES": "0"} | self.settings
+
+    def start(self) -> "Daemon":
+        command = [*self.prefix, sys.executable, "-m", "casd", "serve", "--port", "0"]
+        (self.data.parent).mkdir(parents=True, exist_ok=True)
+        log = (self.data.parent / f"{self.data.name}.log").open("a")
+        with log:
+            self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, text=True)
+        deadline = time.monotonic() + 60
+        while not (self.data / "address").exists() or not self._is_mine():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"the daemon did not start:\n{self.log}")
+            time.sleep(0.01)  # the process gives no event; bounded by the deadline
+        return self
+
+    def _is_mine(self) -> bool:
+        """A daemon that was killed leaves its address behind; ours writes a newer one, which answers."""
+        import http.client
+
+        try:
+            host, port = self.url.removeprefix("http://").rsplit(":", 1)
+            connection = http.client.HTTPConnection(host, int(port), timeout=5)
+            connection.request("GET", "/healthz")
+            is_up = connection.getresponse().status == 200
+            connection.close()
+        except (OSError, ValueError, http.client.HTTPException):
+            return False
+        return is_up
+
+    @property
+    def log(self) -> str:
+        return (self.data.parent / f"{self.data.name}.log").read_text()
+
+    @property
+    def url(self) -> str:
+        return (self.data / "address").read_text().strip()
+
+    @property
+    def token(self) -> str:
+        return (self.data / "admin.token").read_text().strip()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.token}"}
+
+    @property
+    def pid(self) -> int:
+        """Of the daemon itself, not of what runs it."""
+        assert self.process is not None
+        if not self.prefix:
+            return self.process.pid
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return int(children[0])
+
+    def kill(self) -> None:
+        """kill -9, as a crash would."""
+        assert self.process is not None
+        os.kill(self.pid, signal.SIGKILL)
+        self.process.wait(timeout=30)
+        (self.data / "address").unlink(missing_ok=True)  # so that `start` waits for the next daemon's own
+
+    def stop(self) -> int:
+        """SIGTERM; returns the exit code."""
+        assert self.process is not None
+        if self.process.poll() is None:
+            os.kill(self.pid, signal.SIGTERM)
+        return self.process.wait(timeout=60)
+
+
+@pytest.fixture
+def new_daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons, not started yet, each with a data folder of its own; all are stopped in the end."""
+    made: list[Daemon] = []
+
+    def make(**settings: str) -> Daemon:
+        daemon = Daemon(tmp_path / f"data{len(made)}", settings)
+        made.append(daemon)
+        return daemon
+
+    yield make
+    for daemon in made:
+        if daemon.process is not None and daemon.process.poll() is None:
+            daemon.kill()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def daemon(request: pytest.FixtureRequest, new_daemon: Callable[..., Daemon]) -> Daemon:
+    """A running daemon; every test that takes it runs on both event loops."""
+    return new_daemon(CASD_SERVER__EVENT_LOOP=request.param).start()
+
+
+@pytest.fixture(scope="session", params=["asyncio", "uvloop"])
+def shared_daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A running daemon for tests that only add things of their own to it."""
+    data = tmp_path_factory.mktemp("shared") / "data"
+    running = Daemon(data, {"CASD_SERVER__EVENT_LOOP": request.param}).start()
+    yield running
+    assert running.stop() == 0, running.log
