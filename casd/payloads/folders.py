@@ -5,6 +5,8 @@ Blocking functions, for threads.
 
 import errno
 import os
+import threading
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
@@ -49,11 +51,23 @@ class DurableFolders:
 
     def __init__(self) -> None:
         self._safe: set[Path] = set()
+        self._parents: defaultdict[Path, threading.Lock] = defaultdict(threading.Lock)
 
     def ensure(self, path: Path) -> None:
         """Make `path` (its parent exists and is safe) unless it is there; afterwards it survives a power cut."""
         if path in self._safe:
             return
+        # One thread at a time for each parent: beside a failing fsync another one may succeed and mean nothing, and
+        # the folder that is taken back below would be missing for whoever found it there.
+        with self._parents[path.parent]:
+            if path not in self._safe:
+                self._make(path)
+
+    def forget(self, path: Path) -> None:
+        """Look at `path` again the next time."""
+        self._safe.discard(path)
+
+    def _make(self, path: Path) -> None:
         try:
             path.mkdir(mode=0o700)
             is_new = True

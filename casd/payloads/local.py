@@ -141,7 +141,8 @@ class LocalPayloads:
     async def stage(self, id: str, size: int | None = None) -> LocalStaged:
         claim = Claim(self._space)
         if size:
-            await self._run("free space", self._space.check, size)
+            free = await self._run("free space", self._space.free_bytes)
+            self._space.check(size, free=free)  # here on the loop, so that nobody claims between check and claim
             claim.raise_to(size)
         return LocalStaged(id, self._place(), claim)
 
@@ -168,7 +169,11 @@ class LocalPayloads:
     def _commit(self, staged: Path, digest: Digest) -> None:
         target = self._path(digest)
         self._folders.ensure(target.parent)
-        os.replace(staged, target)
+        try:
+            os.replace(staged, target)
+        except FileNotFoundError:  # an operator tidied up empty folders: the next commit makes it anew
+            self._folders.forget(target.parent)
+            raise
         fsync_folder(target.parent)
 
     async def clear_stages(self, keep: Collection[str] = ()) -> int:

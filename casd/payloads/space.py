@@ -32,9 +32,9 @@ class Space:
             reserve = max(RESERVE_LEAST_BYTES, now.f_blocks * now.f_frsize // RESERVE_SHARE)
         return now.f_bavail * now.f_frsize - reserve
 
-    def check(self, size: int, own_claim: int = 0) -> None:
-        """Raise StorageFull unless `size` bytes fit beside the claims of others."""
-        free = self.free_bytes() - max(0, self.claimed_bytes - own_claim)
+    def check(self, size: int, own_claim: int = 0, free: int | None = None) -> None:
+        """Raise StorageFull unless `size` bytes fit beside the claims of others. Asks the disk unless told `free`."""
+        free = (self.free_bytes() if free is None else free) - max(0, self.claimed_bytes - own_claim)
         if size > free:
             raise StorageFull(f"{size} bytes do not fit: {max(0, free)} are free above the reserve")
 
