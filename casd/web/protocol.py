@@ -132,8 +132,8 @@ class Connection(RequestHandler):
         super().data_received(data)
         if self._messages or self in self._traffic.busy:
             self._stop_head_timer()
-        elif data and self._head_timer is None:
-            self._start_head_timer()  # the first bytes of a next head
+        elif data and self._head_timer is None and self._waiter is not None:
+            self._start_head_timer()  # the first bytes of a next head, not the rest of a body that nobody wants
 
     def _start_head_timer(self) -> None:
         self._head_timer = self._loop.call_later(self._traffic.limits.head_timeout_s, self._head_too_slow)
