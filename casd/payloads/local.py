@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 DISK_THREADS = 32  # so many fsyncs can wait at once; a disk that merges them serves 32 clients in the time of a few
 KNOWN_WARM = 4096  # digests whose directory entry and inode were used lately: opening them inline takes 8 us
-PROBE_STEP_BYTES = 64 << 10  # half of the kernel's usual read-ahead, so a missing piece rarely falls between probes
+PROBE_STEP_BYTES = 256 << 10  # twice the usual read-ahead: at 64 KiB probes took a fifth of a warm download's time
 READ_NOW_BYTES = 256 << 10  # the most that is copied on the loop in one go (about 30 us)
 
 Args = TypeVarTuple("Args")
@@ -208,7 +208,7 @@ class LocalPayloads:
 
     async def remove(self, digest: Digest) -> bool:
         self._warm.pop(digest, None)
-        return await self._run(f"removal of {digest.hex[:8]}", self._remove, digest)
+        return await self._run_whole(f"removal of {digest.hex[:8]}", self._remove, digest)
 
     def _remove(self, digest: Digest) -> bool:
         try:
@@ -219,7 +219,7 @@ class LocalPayloads:
 
     async def quarantine(self, digest: Digest, why: str) -> bool:
         self._warm.pop(digest, None)
-        return await self._run(f"quarantine of {digest.hex[:8]}", self._move_to_quarantine, digest, why)
+        return await self._run_whole(f"quarantine of {digest.hex[:8]}", self._move_to_quarantine, digest, why)
 
     def _move_to_quarantine(self, digest: Digest, why: str) -> bool:
         moved_at = datetime.now(UTC)
@@ -257,6 +257,18 @@ class LocalPayloads:
 
     async def _run(self, what: str, call: Callable[[*Args], R], *args: *Args) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._disk, lambda: disk_call(what, call, *args))
+
+    async def _run_whole(self, what: str, call: Callable[[*Args], R], *args: *Args) -> R:
+        """As `_run`, but a cancelled caller waits as well.
+
+        It holds the digest's lock: a thread that unlinks after that is released removes what was stored meanwhile.
+        """
+        work = asyncio.ensure_future(self._run(what, call, *args))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
 
 
 def list_shard(folder: Path) -> list[Stored]:

@@ -179,7 +179,12 @@ class LocalStaged:
     async def commit(self) -> None:
         if self._receipt is None or self._is_spent:
             raise RuntimeError("commit wants a sealed stage, once")
-        await self._guarded(self._run("commit", self._place.commit, self._path, self._receipt.digest))
+        try:
+            await self._guarded(self._run("commit", self._place.commit, self._path, self._receipt.digest))
+        except asyncio.CancelledError:
+            if self._in_flight:  # the caller holds the digest's lock: it must not let go before the thread is done
+                await asyncio.wait(self._in_flight)
+            raise
         self._is_spent = True
         self._claim.release()
 

@@ -15,6 +15,7 @@ from casd.catalogue.sqlite.rows import (
     metadata_hash,
     micros_or_none,
     namespace_id,
+    time_of,
 )
 from casd.catalogue.sqlite.writer import EVERYTHING, Touched
 from casd.errors import BlobNotFound, Conflict, MetadataKeyNotFound, TooLarge
@@ -76,7 +77,7 @@ def insert_blob(
             "content_type": new.content_type,
             "filename": new.filename,
             "now": now,
-            "expires_at": micros_or_none(new.expires_at),
+            "expires_at": micros_or_none(new.expires_at) if holds_itself else None,  # a version has no such end
         },
     ).fetchone()
     db.execute("UPDATE payload SET blob_count = blob_count + 1 WHERE id = ?", (payload_id,))
@@ -114,8 +115,8 @@ def living_blob_id(db: sqlite3.Connection, uuid: UUID, now: int) -> int:
 def drop_own_hold(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int, keep_until: int) -> Blob | None:
     blob_id = living_blob_id(db, uuid, now)
     touched.add(uuid)
-    blob = blob_by_id(db, blob_id)
-    if not blob.holds_itself:
+    blob = blob_by_id(db, blob_id).at(time_of(now))
+    if blob is None or not blob.holds_itself:  # never None: it lives
         raise Conflict(f"blob {uuid} does not hold itself: only versions do; remove them instead")
     return settle_own_hold(db, blob_id, keep_until)
 

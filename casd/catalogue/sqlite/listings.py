@@ -119,6 +119,8 @@ class Listings:
         after: bytes | None,
         now: int,
     ) -> Page[BlobView]:
+        if after is not None and len(after) != 16:
+            raise InvalidInput("this cursor does not belong to this listing")
         chosen, values = namespace_clause(namespaces)
         sql = f"""SELECT {VIEW_COLUMNS} FROM {BLOB_FROM}
           WHERE p.id IN (SELECT id FROM payload WHERE {CHECKSUM_COLUMNS[algorithm]} = :value) {chosen}
@@ -258,10 +260,9 @@ def split_cursor(after: bytes | None) -> tuple[str, bytes]:
     """Namespace and UUID of a blob listing's cursor. Raises InvalidInput."""
     if after is None:
         return "", b""
-    try:
-        return after[16:].decode("ascii"), after[:16]
-    except UnicodeDecodeError:
-        raise InvalidInput("this cursor does not belong to this listing") from None
+    if len(after) <= 16 or not after[16:].isascii():
+        raise InvalidInput("this cursor does not belong to this listing")
+    return after[16:].decode("ascii"), after[:16]
 
 
 def after_prefix(low: bytes) -> bytes:

@@ -164,11 +164,13 @@ def settle(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, kee
         drop_versions(db, touched, name_id, "number >= ?", 0, now, keep_until)
         db.execute("DELETE FROM name WHERE id = ?", (name_id,))
         return
+    # A marker that comes to the top because what was newer was removed hides the name from now on, not since it was
+    # made: upkeep would purge the name at once.
     db.execute(
         """UPDATE name SET hidden_at = (
-             SELECT iif(blob_id IS NULL, created_at, NULL) FROM version
-             WHERE name_id = name.id ORDER BY number DESC LIMIT 1) WHERE id = ?""",
-        (name_id,),
+             SELECT iif(blob_id IS NULL, coalesce(name.hidden_at, max(created_at, :now)), NULL) FROM version
+             WHERE name_id = name.id ORDER BY number DESC LIMIT 1) WHERE id = :id""",
+        {"id": name_id, "now": now},
     )
 
 
