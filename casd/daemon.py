@@ -23,7 +23,7 @@ from casd.dialects.native import NATIVE
 from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable
 from casd.locks import DigestLocks
 from casd.model import Role, Token
-from casd.payloads.folders import disk_call, fsync_folder, make_durable_tree
+from casd.payloads.folders import fsync_folder, make_durable_tree
 from casd.payloads.local import LocalPayloads
 from casd.store import BlobStore
 from casd.upkeep import Rules, Upkeep
@@ -179,8 +179,13 @@ def locked_folder(config: Config) -> Iterator[None]:
     data = config.storage.data
     if config.storage.must_exist and not data.is_dir():
         raise FolderUnusable(f"{data} is not there and [storage] must_exist is set: is its file system mounted?")
-    disk_call(f"making {data}", make_durable_tree, data)
-    lock = disk_call(f"opening {data / folder.LOCK}", os.open, data / folder.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        make_durable_tree(data)
+        lock = os.open(data / folder.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise FolderUnusable(
+            f"{data} cannot be used: {error.strerror}; casd wants a folder it may write: name another with --data"
+        ) from error
     try:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -6,7 +6,7 @@ finds, never a row without its bytes. What is absent and what is not the caller'
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -150,9 +150,10 @@ class BlobStore:
             version = await self.catalogue.version(namespace, name, number)
             if number is not None:
                 missing = VersionNotFound(f"there is no version {number} of {namespace}/{name}")
-        if version is None or version.blob is None:
+        blob = version.blob.at(self.now()) if version is not None and version.blob is not None else None
+        if version is None or blob is None:
             raise missing
-        return version, version.blob
+        return replace(version, blob=blob), blob
 
     async def readable_payload(self, principal: Principal | None, digest: Digest) -> Blob:
         """The oldest blob with this digest that the caller may see. Raises PayloadNotFound.
@@ -246,7 +247,12 @@ class BlobStore:
         task = asyncio.create_task(both())
         self._commits.add(task)
         task.add_done_callback(self._commits.discard)
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The stage is the commit's until that has ended: a caller that leaves its `async with` now discards it.
+            await asyncio.wait([task])
+            raise
 
     def _new_blob(self, namespace: str, about: Description) -> NewBlob:
         return NewBlob(self._new_uuid(), namespace, about.content_type, about.filename, about.expires_at)

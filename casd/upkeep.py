@@ -138,7 +138,7 @@ async def collect_garbage(
             removed, removed_bytes = removed + 1, removed_bytes + size
     removed_orphans = 0
     for digest, size in orphans:
-        if dry_run or await _collect_orphan(payloads, catalogue, locks, digest):
+        if dry_run or await _collect_orphan(payloads, catalogue, locks, digest, now):
             removed_orphans, removed_bytes = removed_orphans + 1, removed_bytes + size
     report = CollectionReport(removed + removed_orphans, removed_bytes, removed_orphans, dry_run)
     if report.payloads and not dry_run:
@@ -201,8 +201,12 @@ async def _collect(
         return True
 
 
-async def _collect_orphan(payloads: PayloadStore, catalogue: Catalogue, locks: DigestLocks, digest: Digest) -> bool:
+async def _collect_orphan(
+    payloads: PayloadStore, catalogue: Catalogue, locks: DigestLocks, digest: Digest, now: datetime
+) -> bool:
     async with locks.hold(digest):
-        if await catalogue.known_payloads([digest]):
+        # Asked in a transaction, not of a reader. The row may be one whose commit failed: no reader sees it, and yet a
+        # restart can find it in the WAL. The write succeeds only when that is over.
+        if await catalogue.keep_payload(digest, now):
             return False
         return await payloads.remove(digest)

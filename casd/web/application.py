@@ -145,6 +145,8 @@ def render(request: web.Request, dialect: Dialect, error: CasdError) -> web.Resp
         response.headers.update(unsatisfied(error))
     if isinstance(error, RouteError):
         response.headers.update(error.headers)
+    if status == 408:  # the rest of the body may still come, and nobody waits for it
+        response.force_close()
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="casd"'
     return response

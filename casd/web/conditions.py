@@ -86,15 +86,15 @@ def http_date(text: str | None) -> datetime | None:
 def guard_of(headers: Mapping[str, str]) -> Guard:
     """If-Match and If-None-Match of a write to a name. Raises InvalidInput where one does not parse."""
     return Guard(
-        match=_tags(headers, "If-Match"),
+        match=_tags(headers, "If-Match", strong=True),
         match_any=headers.get("If-Match", "").strip() == "*",
-        none_match=_tags(headers, "If-None-Match"),
+        none_match=_tags(headers, "If-None-Match", strong=False),
         none_match_any=headers.get("If-None-Match", "").strip() == "*",
     )
 
 
-def _tags(headers: Mapping[str, str], name: str) -> frozenset[Digest] | None:
-    """The digests among the tags; a tag that is no digest of ours matches nothing."""
+def _tags(headers: Mapping[str, str], name: str, *, strong: bool) -> frozenset[Digest] | None:
+    """The digests among the tags; a tag that is no digest of ours matches nothing, nor does a weak one if `strong`."""
     text = headers.get(name)
     if text is None or text.strip() == "*":
         return None
@@ -102,6 +102,8 @@ def _tags(headers: Mapping[str, str], name: str) -> frozenset[Digest] | None:
         raise InvalidInput(f'{name} is * or a list of tags like "<sha512>"')
     found = set()
     for tag in _TAG.finditer(text):
+        if strong and tag[1]:
+            continue
         try:
             found.add(Digest.parse(tag[2]))
         except InvalidInput:

@@ -6,19 +6,22 @@ logs a traceback for heads that do not parse, and its shutdown drops body bytes 
 
 import asyncio
 import logging
+import secrets
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http_parser import RawRequestMessage
+from aiohttp.http_writer import HttpVersion11
 from aiohttp.streams import StreamReader
-from aiohttp.web_protocol import RequestHandler
+from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from casd.web.errors import RouteError, problem
-from casd.web.keys import EXPECTATION
+from casd.web.keys import EXPECTATION, REQUEST_ID
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +62,12 @@ class Traffic:
     async def drain(self, timeout_s: float) -> bool:
         """Let requests in flight finish, each with `Connection: close`; returns whether all did in time.
 
-        The caller has stopped accepting. Idle connections are closed at once.
+        The caller has stopped accepting. Idle connections are closed at once, requests that are not done in time are
+        cut off: aiohttp's own shutdown would wait another minute for them.
         """
         self.is_draining = True
         for connection in self.connections - self.busy:
-            connection.close()
+            connection.close_if_idle()
         try:
             async with asyncio.timeout(timeout_s):
                 while self.busy:
@@ -71,6 +75,8 @@ class Traffic:
                     await self.idle.wait()
         except TimeoutError:
             log.warning("drain deadline passed requests=%d", len(self.busy))
+            for connection in self.busy:
+                connection.cut_off()
             return False
         return True
 
@@ -109,8 +115,10 @@ class Connection(RequestHandler):
             return
         self._traffic.connections.add(self)
         self._traffic.by_address[self._address] += 1
-        # Zero: a drained write is in the kernel, so that sendfile can go on behind it (`web/transmit.py`).
-        transport.set_write_buffer_limits(0)
+        # Zero: a drained write is in the kernel, so that sendfile can go on behind it (`web/transmit.py`). Under TLS both
+        # loops pause at the limit, not above it: at zero they pause with nothing left to write, and never resume.
+        is_tls = transport.get_extra_info("sslcontext") is not None
+        transport.set_write_buffer_limits(high=1 if is_tls else 0, low=0)
         super().connection_made(transport)
         self._start_head_timer()
 
@@ -130,10 +138,31 @@ class Connection(RequestHandler):
         if self._manager is None:
             return
         super().data_received(data)
+        self._end_broken_body()
         if self._messages or self in self._traffic.busy:
             self._stop_head_timer()
         elif data and self._head_timer is None and self._waiter is not None:
             self._start_head_timer()  # the first bytes of a next head, not the rest of a body that nobody wants
+
+    def _end_broken_body(self) -> None:
+        """A body whose framing breaks fails where it is being read; no other request is taken from this connection.
+
+        aiohttp queues the error behind the request, whose handler would wait for the rest until its deadline.
+        """
+        if not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
+            return
+        if len(self._messages) > 1:
+            body = self._messages[-2][1]
+        elif self._current_request is not None:
+            body = self._current_request.content
+        else:
+            return
+        if body.is_eof():
+            return  # what does not parse is the next head, and is answered in its turn
+        self._messages.pop()
+        self.close()
+        body.set_exception(web.RequestPayloadError("the body's framing is broken"))
+        body.feed_eof()  # so that aiohttp does not read on when the answer is out
 
     def _start_head_timer(self) -> None:
         self._head_timer = self._loop.call_later(self._traffic.limits.head_timeout_s, self._head_too_slow)
@@ -164,7 +193,9 @@ class Connection(RequestHandler):
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         error = RouteError(status, "unreadable-request", "this request's head is not HTTP/1.1 as casd reads it")
+        request[REQUEST_ID] = secrets.token_hex(8)
         response = problem(request, status, error)
+        response.headers.update({"Server": "casd", "X-Request-ID": request[REQUEST_ID]})
         response.force_close()
         return response
 
@@ -221,6 +252,20 @@ class Connection(RequestHandler):
         if not self._traffic.busy:
             self._traffic.idle.set()
 
+    def close_if_idle(self) -> None:
+        """Close now, unless a request has arrived whose handler has not begun yet: then after its answer."""
+        if self._messages:
+            self.close()
+        else:
+            self.force_close()
+
+    def cut_off(self) -> None:
+        """Cancel the handler, which cleans up after itself, and end the connection in the middle of its answer."""
+        if self._task_handler is not None:
+            self._task_handler.cancel()
+        if self.transport is not None:
+            self.transport.abort()
+
     async def _handle_request(self, request: Any, start_time: Any, request_handler: Any) -> Any:
         # Private in aiohttp, and the only place that spans handler and answer whatever happens to either.
         self.request_begins()
@@ -253,11 +298,19 @@ class Front:
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
         """The request, with its expectation set aside: aiohttp would answer it before asking anybody."""
-        expectation = message.headers.get(hdrs.EXPECT, "")
-        if expectation:
-            headers = CIMultiDict(message.headers)
-            headers.popall(hdrs.EXPECT)
-            message = message._replace(headers=CIMultiDictProxy(headers))
-        request = self._make_request(message, payload, protocol, writer, task)
-        request[EXPECTATION] = expectation
+        headers = one_line_each(message.headers)
+        expectation = headers.pop(hdrs.EXPECT, "")
+        request = self._make_request(
+            message._replace(headers=CIMultiDictProxy(headers)), payload, protocol, writer, task
+        )
+        # HTTP/1.0 has no interim answers, so its clients do not mean it (RFC 9110, 10.1.1).
+        request[EXPECTATION] = expectation if message.version >= HttpVersion11 else ""
         return request
+
+
+def one_line_each(headers: Mapping[str, str]) -> CIMultiDict[str]:
+    """The lines of one field joined (RFC 9110, 5.3), so that nobody obeys the first of two and never sees the other."""
+    joined: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    return joined

@@ -5,6 +5,7 @@ aiohttp decodes `x%FF` and `x%25FF` alike, so paths are decoded here, from the r
 
 import base64
 import binascii
+import re
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
@@ -18,6 +19,8 @@ from casd.web.ranges import number, query_number
 PAGE_DEFAULT = 100
 PAGE_LIMIT = 1000
 LONGEST_S = 100 * 366 * 86400  # a hundred years: what is longer is a mistake, and overflows a datetime some day
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def raw_segments(request: web.Request) -> list[str]:
@@ -48,11 +51,8 @@ def namespace_and_name(request: web.Request, skip: int) -> tuple[str, str]:
 
 def uuid_in_path(text: str) -> UUID:
     """A UUID in its usual form of 36. What is malformed is simply not there: NotFound."""
-    if len(text) == 36:
-        try:
-            return UUID(text)
-        except ValueError:
-            pass
+    if _UUID.fullmatch(text):  # UUID() alone takes braces, hyphens anywhere and the digits of all scripts
+        return UUID(text)
     raise NotFound("there is nothing at this path: a UUID is written as 8-4-4-4-12 hex digits")
 
 

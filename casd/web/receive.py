@@ -15,6 +15,7 @@ from casd.model import JSON
 from casd.payloads.base import Staged
 from casd.store import DEFAULT_CONTENT_TYPE
 from casd.web.keys import EXPECTATION, LIMITS
+from casd.web.ranges import number
 
 JSON_LIMIT_BYTES = 1 << 20
 JSON_DEPTH = 64
@@ -37,7 +38,7 @@ def announced_size(request: web.Request) -> int | None:
     partial = request.headers.get(hdrs.CONTENT_RANGE)
     if partial is not None:
         whole = _WHOLE.fullmatch(partial.strip())
-        if whole is None or int(whole[1][:20]) + 1 != int(whole[2][:20]):
+        if whole is None or number(whole[1]) + 1 != number(whole[2]) or size not in (None, number(whole[2])):
             raise InvalidInput("Content-Range: this takes whole bodies only; resume with /v1/uploads")
     return size
 
@@ -111,7 +112,8 @@ def parse_json(body: bytes) -> JSON:
     try:
         value: JSON = json.loads(body.decode("utf-8"), parse_constant=_refuse_constant)
         _check_depth(value)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # a lone surrogate does not encode
+        # What cannot be written again: a lone surrogate does not encode, and 1e999 was read as an infinity.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (ValueError, RecursionError) as error:  # UnicodeError and JSONDecodeError are ValueErrors
         raise InvalidInput(f"the body is not JSON as casd takes it: {error}") from None
     return value

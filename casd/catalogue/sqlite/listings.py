@@ -139,11 +139,12 @@ class Listings:
 
     async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None) -> Page[Version]:
         low = prefix.encode()
+        # One lower bound: given two, SQLite seeks to the first of them and steps over all the names up to `after`.
+        start = low if after is None else max(low, after + b"\0")
         sql = f"""SELECT {VERSION_COLUMNS} FROM {VERSION_FROM}
-          WHERE n.name = :namespace AND m.hidden_at IS NULL
-            AND m.name >= :low AND m.name < :high AND m.name > :after AND {NEWEST}
+          WHERE n.name = :namespace AND m.hidden_at IS NULL AND m.name >= :start AND m.name < :stop AND {NEWEST}
           ORDER BY m.name LIMIT :limit"""
-        values = {"namespace": namespace, "low": low, "high": after_prefix(low), "after": after or b""}
+        values = {"namespace": namespace, "start": start, "stop": after_prefix(low)}
         versions = [version_of(row) for row in await self.rows(sql, values | {"limit": limit + 1})]
         return page_of(versions, limit, lambda version: version.name.encode())
 

@@ -29,14 +29,13 @@ def open_writer(path: Path, payloads_exist: bool) -> sqlite3.Connection:
     Raises CatalogueUnusable, with nothing touched, if the file is damaged, foreign or newer, or if it is missing
     or empty while payloads exist: an empty catalogue would make garbage of all of them.
     """
-    is_new = not path.exists() or path.stat().st_size == 0
-    if is_new and payloads_exist:
+    is_empty = not path.exists() or path.stat().st_size == 0
+    # A file of SQLite's without a table is as empty: a failed restore leaves one.
+    if (is_empty or check_file(path) == 0) and payloads_exist:
         raise CatalogueUnusable(
             f"{path} is {'empty' if path.exists() else 'missing'}, but payloads exist: restore it from a backup, "
             "or move the payloads folder away to start anew"
         )
-    if not is_new:
-        check_file(path)
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         for pragma in (
@@ -52,15 +51,18 @@ def open_writer(path: Path, payloads_exist: bool) -> sqlite3.Connection:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.DatabaseError as error:
         db.close()
-        raise CatalogueUnusable(f"{path} cannot be used: {error}; restore it from a backup") from error
+        raise unusable(path, error) from error
     except BaseException:
         db.close()
         raise
     return db
 
 
-def check_file(path: Path) -> None:
-    """Raise CatalogueUnusable unless the file is casd's, whole, and of a schema this casd knows. Writes nothing."""
+def check_file(path: Path) -> int:
+    """The number of the last migration applied, 0 for a file that has no table yet. Writes nothing.
+
+    Raises CatalogueUnusable unless the file is casd's, whole, and of a schema this casd knows.
+    """
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
@@ -72,14 +74,28 @@ def check_file(path: Path) -> None:
     # A crash in mid checkpoint leaves the file short of what its header says, and the WAL makes it whole again.
     if not has_wal and path.stat().st_size < page_size * int.from_bytes(header[28:32]):
         raise CatalogueUnusable(f"{path} is shorter than its header says: restore it from a backup")
-    # Read-only, because closing the last writable connection folds the WAL back.
-    db = sqlite3.connect(read_only(path), uri=True, isolation_level=None)
+    # Read-only, because closing the last writable connection folds the WAL back; and without a WAL as a file that
+    # nobody changes, because even a read-only connection would leave an empty -wal and a -shm beside it.
+    db = sqlite3.connect(read_only(path) + ("" if has_wal else "&immutable=1"), uri=True, isolation_level=None)
     try:
-        schema_number(db)
+        return schema_number(db)
     except sqlite3.DatabaseError as error:
-        raise CatalogueUnusable(f"{path} is damaged: {error}; restore it from a backup") from error
+        raise unusable(path, error) from error
     finally:
         db.close()
+
+
+def unusable(path: Path, error: sqlite3.DatabaseError) -> CatalogueUnusable:
+    """What to tell of an SQLite that fails: only what is damaged is worth the loss that a backup means.
+
+    A disk without room for the -shm file, say, comes as "disk I/O error".
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        return CatalogueUnusable(f"{path} is damaged: {error}; restore it from a backup")
+    return CatalogueUnusable(
+        f"{path} cannot be used: {error}; is the disk full, read-only or failing? Then start again"
+    )
 
 
 def read_only(path: Path) -> str:
@@ -96,6 +112,8 @@ def schema_number(db: sqlite3.Connection) -> int:
     if application_id != APPLICATION_ID or "schema_migration" not in tables:
         raise CatalogueUnusable("the catalogue is another program's SQLite file; point [storage] data elsewhere")
     (applied,) = db.execute("SELECT max(number) FROM schema_migration").fetchone()
+    if applied is None:
+        raise CatalogueUnusable("the catalogue has lost the record of its schema (damaged?); restore it from a backup")
     known = len(list(migrations()))
     if applied > known:
         raise CatalogueUnusable(

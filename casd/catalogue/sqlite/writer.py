@@ -2,11 +2,13 @@
 
 One connection writes *and* checkpoints: SQLite 3.7 to 3.51.2 can corrupt a WAL when two do. There is no timer:
 whatever was queued while the disk was busy with one commit goes into the next, each operation in a savepoint, so
-that one client's failure is its own. A commit that fails fails for all of its batch.
+that one client's failure is its own. A commit that fails fails for all of its batch, also for operations that had
+failed by themselves: what they found may have been another's change, which did not happen.
 
 After a failed commit the same connection goes on: it overwrites the frames whose fsync failed, so they are
 written and synced again. A new connection would find them in the page cache, believe them, and append after
-bytes that may not be on the disk.
+bytes that may not be on the disk. So would the next process after a kill: until they are overwritten, every
+transaction begins with a write of its own, so that none succeeds, even one that changes nothing, while they are there.
 """
 
 import asyncio
@@ -50,9 +52,10 @@ class Writer:
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
+        self._has_stale_frames = False  # of a commit that failed: a recovery could take them for good
+        self._is_closed = False
         self._thread = threading.Thread(target=self._work, name="casd-writer")
         self._thread.start()
-        self._is_closed = False
 
     async def write(self, run: Callable[[sqlite3.Connection, Touched], R]) -> R:
         """Return what `run` returned, once it is committed durably.
@@ -83,6 +86,8 @@ class Writer:
             try:
                 first = self._queue.get(timeout=None if is_checkpointed else IDLE_CHECKPOINT_S)
             except queue.Empty:
+                if self._has_stale_frames:
+                    self._commit([])
                 self._checkpoint()
                 is_checkpointed = True
                 continue
@@ -111,14 +116,18 @@ class Writer:
     def _commit(self, batch: list[Operation]) -> None:
         try:
             self._db.execute("BEGIN IMMEDIATE")
+            if self._has_stale_frames:
+                self._db.execute("PRAGMA user_version = 0")  # it is 0; this writes page 1 all the same
             for operation in batch:
                 self._run(operation)
             self._db.execute("COMMIT")
+            self._has_stale_frames = False
         except sqlite3.Error as error:
+            self._has_stale_frames = True
             failure = storage_error(error)
             log.error("catalogue commit failed operations=%d error=%s", len(batch), error)
             for operation in batch:
-                operation.error = operation.error or failure
+                operation.error = failure
             self._roll_back()
 
     def _run(self, operation: Operation) -> None:
@@ -126,11 +135,12 @@ class Writer:
         try:
             operation.result = operation.run(self._db, operation.touched)
         except sqlite3.Error as error:
+            if not self._db.in_transaction:  # SQLite has rolled everything back by itself: the whole batch fails
+                raise
             operation.error = storage_error(error)
         except Exception as error:
             operation.error = error
         if operation.error is not None:
-            # Raises where SQLite has rolled everything back by itself (a full disk); then the whole batch fails.
             self._db.execute("ROLLBACK TO operation")
         self._db.execute("RELEASE operation")
 

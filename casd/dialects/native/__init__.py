@@ -1,7 +1,8 @@
 """casd's own HTTP API: `/v1` and the few paths beside it. DESIGN.md 8 is its contract.
 
 `blobs.py`, `names.py` and `accounts.py` hold the handlers, each parse, call the core, render; `render.py` holds the
-JSON that goes out; the table below is the whole API.
+JSON that goes out; the table below is the whole API. Its patterns let braces and line breaks pass, which aiohttp's own
+would answer with 404: whether a key or a name is one is for the handlers to say.
 """
 
 from casd.dialects.native import accounts, blobs, names, service
@@ -23,18 +24,18 @@ NATIVE = Dialect(
         Route("DELETE", "/v1/blobs/{uuid}", blobs.delete),
         Route("GET", "/v1/blobs/{uuid}/data", blobs.data, Access.ANYONE),
         Route("GET", "/v1/blobs/{uuid}/metadata", blobs.metadata),
-        Route("GET", "/v1/blobs/{uuid}/metadata/{key}", blobs.metadata_value),
-        Route("PUT", "/v1/blobs/{uuid}/metadata/{key}", blobs.set_metadata),
-        Route("DELETE", "/v1/blobs/{uuid}/metadata/{key}", blobs.delete_metadata),
+        Route("GET", "/v1/blobs/{uuid}/metadata/{key:[^/]+}", blobs.metadata_value),
+        Route("PUT", "/v1/blobs/{uuid}/metadata/{key:[^/]+}", blobs.set_metadata),
+        Route("DELETE", "/v1/blobs/{uuid}/metadata/{key:[^/]+}", blobs.delete_metadata),
         Route("GET", "/v1/payloads/sha512/{hex}", blobs.payload, Access.ANYONE),
         Route("GET", "/v1/checksums/{algorithm}/{hex}", blobs.by_checksum),
         Route("GET", "/v1/names/{namespace}", names.listing),
-        Route("PUT", "/v1/names/{namespace}/{name:.*}", names.put),
-        Route("GET", "/v1/names/{namespace}/{name:.*}", names.data, Access.ANYONE),
-        Route("DELETE", "/v1/names/{namespace}/{name:.*}", names.delete),
-        Route("GET", "/v1/versions/{namespace}/{name:.*}", names.versions),
-        Route("GET", "/v1/name-info/{namespace}/{name:.*}", names.info),
-        Route("PATCH", "/v1/name-info/{namespace}/{name:.*}", names.update),
+        Route("PUT", "/v1/names/{namespace}/{name:(?s:.*)}", names.put),
+        Route("GET", "/v1/names/{namespace}/{name:(?s:.*)}", names.data, Access.ANYONE),
+        Route("DELETE", "/v1/names/{namespace}/{name:(?s:.*)}", names.delete),
+        Route("GET", "/v1/versions/{namespace}/{name:(?s:.*)}", names.versions),
+        Route("GET", "/v1/name-info/{namespace}/{name:(?s:.*)}", names.info),
+        Route("PATCH", "/v1/name-info/{namespace}/{name:(?s:.*)}", names.update),
         Route("POST", "/v1/tokens", accounts.add_token),
         Route("GET", "/v1/tokens", accounts.tokens),
         Route("DELETE", "/v1/tokens/{uuid}", accounts.revoke_token),

@@ -5,7 +5,7 @@ from aiohttp import web
 from casd import auth
 from casd.dialects.native.render import json_response, namespace_json, page_json, token_json
 from casd.errors import InvalidInput
-from casd.model import Token, checked_namespace
+from casd.model import Page, Token, checked_namespace
 from casd.uuids import new_uuid
 from casd.web.keys import principal_of, store_of
 from casd.web.query import cursor, decode, page_limit, raw_segments, seconds_from, uuid_in_path
@@ -70,9 +70,11 @@ async def revoke_token(request: web.Request) -> web.StreamResponse:
 
 
 async def namespaces(request: web.Request) -> web.StreamResponse:
-    principal = principal_of(request)
+    principal, limit, after = principal_of(request), page_limit(request), cursor(request)
     known = await store_of(request).catalogue.namespaces(None if principal.is_admin else principal.namespaces)
-    return json_response({"items": [namespace_json(item) for item in known], "next": None})
+    left = [item for item in known if item.name.encode() > (after or b"")]  # known comes in the order of names
+    page = Page(tuple(left[:limit]), left[limit - 1].name.encode() if len(left) > limit else None)
+    return page_json(page, [namespace_json(item) for item in page.items])
 
 
 async def namespace(request: web.Request) -> web.StreamResponse:

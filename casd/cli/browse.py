@@ -1,0 +1,176 @@
+"""`casd ls`, `casd stat` and `casd find`: what is there."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from casd.cli.arguments import (
+    DEFAULT_NAMESPACE,
+    as_of_option,
+    json_option,
+    namespace_option,
+    only_for_names,
+    version_option,
+    what,
+)
+from casd.cli.connection import Invocation, pass_invocation
+from casd.cli.progress import bar
+from casd.cli.show import blob_line, echo_blob, echo_version, version_line
+from casd.cli.text import echo_json, echo_listing
+from casd.errors import PayloadNotFound
+from casd.model import Digest
+
+if TYPE_CHECKING:
+    from casd.client import Blob, Client, Version
+
+_ALGORITHMS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}  # by the daemon's names; digits of hex
+_CHECKSUM = re.compile(r"(?:(sha-?512|sha-?256|xxh3[-_]?128):)?([0-9a-fA-F]+)", re.ASCII)
+
+
+@click.command()
+@click.argument("prefix", metavar="[PREFIX]", default="")
+@namespace_option
+@click.option("--blobs", is_flag=True, help="List blobs, of all your namespaces unless one is given.")
+@json_option
+@pass_invocation
+def ls(invocation: Invocation, prefix: str, namespace: str | None, blobs: bool, as_json: bool) -> None:
+    """List the names that start with PREFIX: size, time and number of the latest version."""
+    if blobs and prefix:
+        raise click.UsageError("PREFIX is one of names, so it does not go with --blobs.")
+
+    async def listing(client: Client) -> None:
+        if blobs:
+            await _list_blobs(client.blobs(namespace), as_json)
+        else:
+            await _list_names(client.names(namespace or DEFAULT_NAMESPACE, prefix), as_json)
+
+    invocation.run(listing)
+
+
+async def _list_blobs(blobs: AsyncIterator[Blob], as_json: bool) -> None:
+    if as_json:
+        await echo_listing(blob.json async for blob in blobs)
+        return
+    async for blob in blobs:
+        click.echo(blob_line(blob))
+
+
+async def _list_names(names: AsyncIterator[Version], as_json: bool) -> None:
+    if as_json:
+        await echo_listing(version.json async for version in names)
+        return
+    async for version in names:
+        click.echo(version_line(version))
+
+
+@click.command()
+@click.argument("what_text", metavar="WHAT")
+@namespace_option
+@version_option
+@as_of_option
+@json_option
+@pass_invocation
+def stat(
+    invocation: Invocation,
+    what_text: str,
+    namespace: str | None,
+    version: int | None,
+    as_of: str | None,
+    as_json: bool,
+) -> None:
+    """Show what is known of WHAT: a blob's UUID, a name, or a SHA-512 digest and all blobs of it."""
+    wanted = what(what_text)
+    only_for_names(wanted, version=version, as_of=as_of)
+
+    async def ask(client: Client) -> list[Blob] | Blob | Version:
+        if isinstance(wanted, UUID):
+            return await client.blob(wanted)
+        if isinstance(wanted, Digest):
+            return await _found(client, "sha512", wanted.hex)
+        return await client.version(namespace or DEFAULT_NAMESPACE, wanted, number=version, as_of=as_of)
+
+    _echo(invocation.run(ask), as_json)
+
+
+def _echo(known: list[Blob] | Blob | Version, as_json: bool) -> None:
+    from casd.client import Version
+
+    if as_json:
+        echo_json({"items": [blob.json for blob in known]} if isinstance(known, list) else known.json)
+    elif isinstance(known, Version):
+        echo_version(known)
+    else:
+        for index, blob in enumerate(known if isinstance(known, list) else [known]):
+            if index:
+                click.echo()
+            echo_blob(blob)
+
+
+@click.command()
+@click.argument("wanted", metavar="DIGEST|FILE")
+@json_option
+@pass_invocation
+def find(invocation: Invocation, wanted: str, as_json: bool) -> None:
+    """Find the blobs of some content, and the names that have them.
+
+    Content is given by its SHA-512, SHA-256 or XXH3-128 (128, 64 or 32 hex digits; `sha256:` and the like may
+    precede), or by a FILE that is hashed here and not sent.
+    """
+    given = checksum(wanted)
+    if given is None and not Path(wanted).is_file():
+        raise click.UsageError(f"{wanted} is neither a digest that casd keeps nor a file.")
+
+    async def search(client: Client) -> list[Blob]:
+        algorithm, digest = given or ("sha512", await _hashed(Path(wanted)))
+        return await _found(client, algorithm, digest)
+
+    blobs = invocation.run(search)
+    if as_json:
+        echo_json({"items": [blob.json for blob in blobs]})
+        return
+    for blob in blobs:
+        click.echo(blob_line(blob))
+
+
+def checksum(text: str) -> tuple[str, str] | None:
+    """The algorithm, as the daemon calls it, and the hex digits of a checksum; None for any other text."""
+    match = _CHECKSUM.fullmatch(text)
+    if match is None:
+        return None
+    stated, digits = match.groups()
+    for algorithm, length in _ALGORITHMS.items():
+        same = stated is None or re.sub("[-_]", "", stated) == algorithm.replace("-", "")
+        if same and len(digits) == length:
+            return algorithm, digits.lower()
+    return None
+
+
+async def _found(client: Client, algorithm: str, digest: str) -> list[Blob]:
+    blobs = await client.checksums(algorithm, digest)
+    if not blobs:
+        raise PayloadNotFound(f"no blob in your namespaces has {algorithm} {digest}")
+    return blobs
+
+
+async def _hashed(path: Path) -> str:
+    import asyncio
+    import hashlib
+
+    from casd.client import open_path
+
+    hash_ = hashlib.sha512()
+    done = 0
+    with bar(path.name) as progress:
+        async with open_path(path) as source:
+            progress.expect(source.size)
+            async for piece in source.pieces:
+                await asyncio.to_thread(hash_.update, piece)
+                done += len(piece)
+                progress.at(done)
+    return hash_.hexdigest()

@@ -1,0 +1,74 @@
+"""How a command finds its daemon and its token, and runs what it has to say to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from casd import folder
+from casd.errors import CasdError
+
+if TYPE_CHECKING:
+    from casd.client import Client
+
+T = TypeVar("T")
+
+
+class NoLocalDaemon(CasdError):
+    """No daemon runs on the data folder, and no other was named."""
+
+    code = "no-local-daemon"
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One run of `casd`: what the group's own options said, and what its commands leave for its last words."""
+
+    url: str | None = None
+    data: Path | None = None
+    kept: str | None = None  # how to go on after an interrupted transfer
+
+    def run(self, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+        """What `work` returns, run on an event loop of its own with a connected client."""
+        import asyncio
+
+        from casd.client import Client
+
+        address, token = self.daemon()
+
+        async def connected() -> T:
+            async with Client(address, token) as client:
+                return await work(client)
+
+        return asyncio.run(connected())
+
+    def daemon(self) -> tuple[str, str | None]:
+        """The daemon's address and the token for it. Raises NoLocalDaemon.
+
+        The admin token is for the local daemon alone. CASD_TOKEN belongs to CASD_URL where both are set, so
+        `--data` then leaves both aside.
+        """
+        environment_url = os.environ.get("CASD_URL") or None
+        environment_token = os.environ.get("CASD_TOKEN") or None
+        url = self.url or (environment_url if self.data is None else None)
+        if url:
+            return url, environment_token
+        data = self.data_folder()
+        address = folder.local_address(data)
+        if address is None:
+            raise NoLocalDaemon(f"no daemon runs on {data}; start one with `casd serve`, or set CASD_URL")
+        if environment_token and not environment_url:
+            return address, environment_token
+        return address, folder.local_admin_token(data)
+
+    def data_folder(self) -> Path:
+        named = self.data or os.environ.get("CASD_STORAGE__DATA")
+        return Path(named) if named else folder.default_data_folder()
+
+
+pass_invocation = click.make_pass_decorator(Invocation)

@@ -1,0 +1,52 @@
+"""The exit codes of `casd`, and which failure ends in which."""
+
+from casd.cli.connection import NoLocalDaemon
+from casd.errors import CasdError, InvalidInput, NotFound
+
+FAILED = 1
+USAGE = 2  # click's own
+NOT_FOUND = 3
+NOT_ALLOWED = 4
+UNREACHABLE = 5
+DAMAGED = 6
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+LEGEND = """\
+Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not allowed, or no valid token; 5 the daemon was not
+reached, or the connection was lost for good; 6 the bytes are not those of their digest; 130 interrupted."""
+
+
+def exit_code(error: CasdError | OSError) -> int:
+    """The exit code for a failure that casd knows."""
+    from casd.client.errors import ConnectionLost, DigestDiffers, Refused, Unreachable
+
+    if isinstance(error, Refused):
+        return _for_answer(error.status, error.code)
+    if isinstance(error, DigestDiffers):
+        return DAMAGED
+    if isinstance(error, NoLocalDaemon | Unreachable | ConnectionLost):
+        return UNREACHABLE
+    if isinstance(error, NotFound):
+        return NOT_FOUND
+    if isinstance(error, InvalidInput):
+        return USAGE
+    return FAILED
+
+
+def hints(error: CasdError | OSError) -> list[str]:
+    """What to do about a failure, where its own message cannot know."""
+    from casd.client.errors import Refused, Unreachable
+
+    if isinstance(error, Refused) and error.status == 401:
+        return ["set CASD_TOKEN to a token of that daemon"]
+    if isinstance(error, Refused) and error.status >= 500 and error.request_id:
+        return [f"the daemon's log tells more under request {error.request_id}"]
+    if isinstance(error, Unreachable):
+        return ["is the daemon running? `casd serve` starts one here, CASD_URL names another"]
+    return []
+
+
+def _for_answer(status: int, code: str) -> int:
+    if code == "digest-mismatch":
+        return DAMAGED
+    return {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 410: NOT_FOUND}.get(status, FAILED)

@@ -1,0 +1,95 @@
+"""The `casd` group: loads a command when it is called, and turns each known failure into a line and a code."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import click
+
+from casd import __version__
+from casd.cli import exits
+from casd.cli.connection import Invocation
+from casd.cli.text import printable
+from casd.errors import CasdError
+
+COMMANDS = {
+    "serve": "casd.cli.serve:serve",
+    "put": "casd.cli.put:put",
+    "get": "casd.cli.get:get",
+    "ls": "casd.cli.browse:ls",
+    "stat": "casd.cli.browse:stat",
+    "find": "casd.cli.browse:find",
+    "rm": "casd.cli.remove:rm",
+    "undelete": "casd.cli.remove:undelete",
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands stand in COMMANDS as `module:attribute`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute = COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal's charset lacks
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise  # `casd ls | head` is not a failure to report; click ends quietly
+        except KeyboardInterrupt:
+            _say("; ".join(["interrupted", *_kept(ctx)]))
+            ctx.exit(exits.INTERRUPTED)
+        except (CasdError, OSError) as error:
+            for line in [_message(error), *exits.hints(error), *_kept(ctx)]:
+                _say(line)
+            ctx.exit(exits.exit_code(error))
+
+
+def _say(line: str) -> None:
+    # Details come from the daemon, and names in them from whoever stored something there.
+    click.echo(f"casd: {printable(line)}", err=True)
+
+
+def _kept(ctx: click.Context) -> list[str]:
+    invocation = ctx.find_object(Invocation)
+    return [invocation.kept] if invocation and invocation.kept else []
+
+
+def _message(error: CasdError | OSError) -> str:
+    if isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{where}{error.strerror or error}"
+    return str(error)
+
+
+@click.group(cls=LazyGroup, epilog=exits.LEGEND, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="casd %(version)s")
+@click.option("--url", metavar="URL", help="The daemon's address, instead of CASD_URL.")
+@click.option(
+    "--data",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="The local daemon that runs on this data folder, instead of CASD_STORAGE__DATA.",
+)
+@click.pass_context
+def main(ctx: click.Context, url: str | None, data: Path | None) -> None:
+    """Store payloads by their content, and find them again by UUID, name or digest.
+
+    The daemon on this machine is found by itself. CASD_URL names another one; CASD_TOKEN holds the token for it.
+    """
+    if url and data:
+        raise click.UsageError("--url and --data name two daemons; give one of them.")
+    ctx.obj = Invocation(url, data)

@@ -1,0 +1,114 @@
+"""`casd put`: bytes to the daemon."""
+
+from __future__ import annotations
+
+import mimetypes
+import os
+import re
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from casd.cli.arguments import DEFAULT_NAMESPACE, STANDARD_STREAM, json_option, namespace_option
+from casd.cli.connection import Invocation, pass_invocation
+from casd.cli.progress import bar
+from casd.cli.text import echo_json, human_size, printable
+
+if TYPE_CHECKING:
+    from casd.client import Blob, Client, Source, Version
+
+_ANY_TYPE = "application/octet-stream"
+_ENCODED_TYPES = {  # mimetypes tells these apart from a type; the bytes as they are have no other
+    "gzip": "application/gzip",
+    "bzip2": "application/x-bzip2",
+    "xz": "application/x-xz",
+    "compress": "application/x-compress",
+}
+
+
+@click.command()
+@click.argument("file", metavar="FILE")
+@click.argument("name", metavar="[NAME]", required=False)
+@namespace_option
+@click.option("--content-type", metavar="TYPE", help="Its media type; guessed from the filename unless given.")
+@click.option("--filename", metavar="F", help="The filename to remember, instead of FILE's own.")
+@json_option
+@pass_invocation
+def put(
+    invocation: Invocation,
+    file: str,
+    name: str | None,
+    namespace: str | None,
+    content_type: str | None,
+    filename: str | None,
+    as_json: bool,
+) -> None:
+    """Store FILE ('-' is standard input) as a blob, or as the next version of NAME.
+
+    Its SHA-512 is computed on the way and compared with what the daemon stored.
+    """
+    filename = filename or _own_name(file)
+    content_type = content_type or guessed_type(filename or name or "")
+
+    async def store(client: Client) -> Blob | Version:
+        with bar(filename or "standard input") as progress:
+            async with _source(file) as source:
+                progress.expect(source.size)
+                if name is None:
+                    return await client.put_blob(
+                        source,
+                        namespace=namespace,
+                        filename=filename,
+                        content_type=content_type,
+                        progress=progress.at,
+                    )
+                return await client.put_name(
+                    namespace or DEFAULT_NAMESPACE,
+                    name,
+                    source,
+                    filename=filename,
+                    content_type=content_type,
+                    progress=progress.at,
+                )
+
+    stored = invocation.run(store)
+    if as_json:
+        echo_json(stored.json)
+    else:
+        _echo_stored(stored)
+
+
+def guessed_type(filename: str) -> str:
+    """The media type that a filename suggests, of the bytes as they are: that of `a.tar.gz` is gzip's."""
+    media_type, encoding = mimetypes.guess_type(f"./{filename}")  # "./": never read as a data: URL
+    if encoding:
+        return _ENCODED_TYPES.get(encoding, _ANY_TYPE)
+    return media_type or _ANY_TYPE
+
+
+def _own_name(file: str) -> str | None:
+    """The filename of FILE as it can be remembered: on disk it is any bytes, in JSON and headers it is not."""
+    if file == STANDARD_STREAM:
+        return None
+    text = os.fsencode(Path(file).name).decode("utf-8", "replace")
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "_", text) or None
+
+
+def _source(file: str) -> AbstractAsyncContextManager[Source]:
+    from casd.client import open_descriptor, open_path
+
+    return open_descriptor(0) if file == STANDARD_STREAM else open_path(Path(file))
+
+
+def _echo_stored(stored: Blob | Version) -> None:
+    from casd.client import Version
+
+    blob = stored.blob if isinstance(stored, Version) else stored
+    if blob is not None:
+        click.echo(f"uuid    {blob.uuid}")
+        click.echo(f"sha512  {blob.digest}")
+        click.echo(f"size    {blob.size} ({human_size(blob.size)})")
+    if isinstance(stored, Version):
+        click.echo(f"name    {printable(stored.name)}@{stored.number}")

@@ -1,0 +1,70 @@
+"""What goes wrong between a client and a daemon. A daemon's own words travel in `Refused`."""
+
+from casd.errors import CasdError
+from casd.model import Digest
+
+
+class ClientError(CasdError):
+    """The root of all below."""
+
+    code = "client-error"
+
+
+class Unreachable(ClientError):
+    """No connection could be made: nothing of the request left this machine."""
+
+    code = "unreachable"
+
+
+class ConnectionLost(ClientError):
+    """A connection was made, then cut, or nothing moved on it for the idle timeout."""
+
+    code = "connection-lost"
+
+
+class UnexpectedAnswer(ClientError):
+    """What answered is not casd, or something in between changed the answer. Redirects count: casd sends none."""
+
+    code = "unexpected-answer"
+
+
+class Refused(ClientError):
+    """The daemon said no. `code` is the daemon's own (`blob-not-found`), the message its detail."""
+
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        detail: str,
+        request_id: str | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+        self.detail = detail
+        self.request_id = request_id
+        self.retry_after_s = retry_after_s
+
+
+class DigestDiffers(ClientError):
+    """The bytes are not those that the digest names."""
+
+    code = "digest-differs"
+
+    def __init__(self, what: str, expected: Digest, actual: Digest) -> None:
+        super().__init__(f"{what}: SHA-512 is {actual.hex[:16]}…, not {expected.hex[:16]}…")
+        self.expected = expected
+        self.actual = actual
+
+
+class SourceChanged(ClientError):
+    """The bytes to send grew or shrank while they were sent, so the declared length was wrong."""
+
+    code = "source-changed"
+
+
+class TargetBusy(ClientError):
+    """Another download writes the same target."""
+
+    code = "target-busy"

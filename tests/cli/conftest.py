@@ -1,0 +1,113 @@
+"""What the tests of the command line share: `casd` run as people run it, a process of its own."""
+
+import asyncio
+import json
+import random
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import Daemon
+
+PATIENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Ran:
+    """How a run ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
+Run = Callable[..., Awaitable[Ran]]
+
+
+@pytest.fixture(scope="session")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One daemon for all tests of the command line: each stores under names of its own."""
+    running = Daemon(tmp_path_factory.mktemp("cli") / "data").start()
+    yield running
+    assert running.stop() == 0, running.log
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where `casd` runs: empty at first."""
+    path = tmp_path / "here"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def start(daemon: Any, folder: Path) -> Start:
+    """Starts `casd` with these arguments, as a user of the daemon's machine; `env` adds to the environment."""
+
+    async def start(*arguments: str, env: dict[str, str] | None = None) -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "casd", *arguments),
+            cwd=folder,
+            env={**daemon.env, **(env or {})},
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+        )
+
+    return start
+
+
+@pytest.fixture
+def casd(start: Start) -> Run:
+    """Runs `casd` to its end. No run may end in a traceback."""
+
+    async def run(*arguments: str, stdin: bytes = b"", env: dict[str, str] | None = None) -> Ran:
+        return await ended(await start(*arguments, env=env), stdin)
+
+    return run
+
+
+async def ended(process: asyncio.subprocess.Process, stdin: bytes | None = None) -> Ran:
+    """How the process ends; one that does not end fails its test."""
+    try:
+        out, err = await asyncio.wait_for(process.communicate(stdin), PATIENCE_S)
+    finally:
+        if process.returncode is None:
+            process.kill()
+    assert process.returncode is not None
+    ran = Ran(process.returncode, out.decode("utf-8", "surrogateescape"), err.decode())
+    assert "Traceback" not in ran.err, ran.err
+    return ran
+
+
+@pytest.fixture
+def data() -> bytes:
+    """A payload that takes a while to move."""
+    return random.Random(11).randbytes(3_000_000)
+
+
+@pytest.fixture
+def name() -> str:
+    """A name that no other test uses, with what wants percent-encoding in it."""
+    return f"tests/50% & more/ü #?+/{uuid4()}"
+
+
+@pytest.fixture
+def remote(daemon: Any) -> Callable[[str], dict[str, str]]:
+    """The environment of a user who reaches the daemon at another address."""
+    return lambda url: {"CASD_URL": url, "CASD_TOKEN": daemon.token}

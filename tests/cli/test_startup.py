@@ -1,0 +1,120 @@
+"""`casd` before it talks to anybody: help, versions, usage."""
+
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from casd import __version__
+from casd.cli import main
+from casd.cli.group import COMMANDS
+
+HEAVY = {"aiohttp", "pydantic", "rich", "aiofiles", "xxhash", "aiosqlite", "asyncio"}
+
+
+def imported(*arguments: str) -> set[str]:
+    """The modules that a run has imported when it ends."""
+    code = (
+        f"import sys; from casd.cli import main\ntry: main({list(arguments)!r})\nexcept SystemExit: print(*sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(ran.stdout.split())
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)])
+def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
+    assert not imported(*arguments) & HEAVY
+
+
+def test_a_command_imports_only_its_own_module() -> None:
+    modules = imported("rm", "--help")
+
+    assert "casd.cli.remove" in modules
+    assert "casd.cli.put" not in modules
+
+
+def test_the_version_is_the_packages() -> None:
+    assert CliRunner().invoke(main, ["--version"]).output == f"casd {__version__}\n"
+
+
+def test_help_tells_every_command_and_the_exit_codes() -> None:
+    text = CliRunner().invoke(main, ["--help"]).output
+
+    assert all(command in text for command in COMMANDS)
+    assert "3 not found" in text
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nonsense"],
+        ["get"],
+        ["get", "a/name", "no/such/folder/file"],
+        ["get", "a/name", "--version", "0"],
+        ["get", "a/name", "--version", "1", "--as-of", "2026-01-01T00:00:00Z"],
+        ["get", "a/name", "-", "--json"],
+        ["get", "0" * 128, "--version", "1"],
+        ["stat", "00000000-0000-0000-0000-000000000000", "--as-of", "2026-01-01T00:00:00Z"],
+        ["rm", "0" * 128],
+        ["rm", "a/name", "--purge", "--version", "1"],
+        ["rm", "00000000-0000-0000-0000-000000000000", "--purge"],
+        ["ls", "--blobs", "prefix"],
+        ["find", "neither-digest-nor-file"],
+        ["find", "sha256:" + "0" * 128],
+        ["--url", "http://localhost", "--data", ".", "ls"],
+        ["serve", "--port", "65536"],
+    ],
+)
+def test_wrong_usage_ends_in_2(arguments: list[str]) -> None:
+    result = CliRunner().invoke(main, arguments)
+
+    assert result.exit_code == 2, result.output
+
+
+@pytest.mark.parametrize(
+    "url", ["localhost", "ftp://host", "http://", "http://a:b@host", "http://host:x", "http://h/?q"]
+)
+def test_an_address_that_is_none_is_told(url: str) -> None:
+    result = CliRunner().invoke(main, ["--url", url, "ls"])
+
+    assert result.exit_code == 1
+    assert "address" in result.stderr
+
+
+def test_a_name_that_cannot_be_is_wrong_usage() -> None:
+    result = CliRunner().invoke(main, ["--url", "http://127.0.0.1:1", "get", "a//b"])
+
+    assert result.exit_code == 2
+    assert "segment" in result.stderr
+
+
+def test_serve_hands_on_only_the_flags_that_were_given(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    calls: list[Any] = []
+
+    def serve(config: Path | None, overrides: dict[str, object]) -> int:
+        calls.append((config, overrides))
+        return 7
+
+    monkeypatch.setitem(sys.modules, "casd.daemon", SimpleNamespace(serve=serve))
+    config = tmp_path / "config.toml"
+    config.touch()
+
+    codes = [
+        CliRunner().invoke(main, arguments).exit_code
+        for arguments in (
+            ["serve"],
+            ["serve", "--config", str(config), "--port", "0", "--host", "::1", "--data", "here"],
+            ["--data", "there", "serve"],
+        )
+    ]
+
+    assert codes == [7, 7, 7]
+    assert calls == [
+        (None, {}),
+        (config, {"server.host": "::1", "server.port": 0, "storage.data": Path("here")}),
+        (None, {"storage.data": Path("there")}),
+    ]
