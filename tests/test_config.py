@@ -15,9 +15,7 @@ BY_MACHINE = {("storage", "data"): "/var/lib/casd", ("storage", "reserve_bytes")
 def example_with_all_keys() -> dict[str, dict[str, object]]:
     """The example file with the keys that it shows commented out, because their default depends on the machine."""
     lines = EXAMPLE.read_text().splitlines()
-    shown = [
-        line.removeprefix("# ") if line.startswith(("# data =", "# reserve_bytes =")) else line for line in lines
-    ]
+    shown = [line.removeprefix("# ") if line.startswith(("# data =", "# reserve_bytes =")) else line for line in lines]
     return tomllib.loads("\n".join(shown))
 
 

@@ -1,0 +1,17 @@
+"""What every catalogue must do: derive from CatalogueContract and give the fixture `catalogue`, open and empty.
+
+Writes that returned are seen by every look-up and listing, so no test waits for anything.
+"""
+
+import pytest
+
+from casd.catalogue.base import Catalogue
+from tests.contracts.catalogue_reading import ListingContract, LookupContract
+from tests.contracts.catalogue_writing import UpkeepContract, WriteContract
+from tests.contracts.desk import Desk
+
+
+class CatalogueContract(LookupContract, ListingContract, WriteContract, UpkeepContract):
+    @pytest.fixture
+    async def desk(self, catalogue: Catalogue) -> Desk:
+        return await Desk(catalogue).open()

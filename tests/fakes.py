@@ -1,0 +1,230 @@
+"""Fakes: a payload store in memory, a clock that tests move, UUIDs that count, locks that do not lock.
+
+`MemoryPayloads` passes `tests/contracts/payload_store.py` like a backend does; it is for tests that want to stand
+between two steps of the store, or a disk that fails when told to.
+"""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from casd.errors import DigestMismatch, PayloadDamaged, PayloadMissing, SizeMismatch, StorageFailed
+from casd.model import Digest, Expected, Receipt, Stored
+from casd.payloads.base import ANYTHING
+from tests.contracts.oracle import receipt_of
+
+NOW = datetime(2100, 1, 1, tzinfo=UTC)  # later than the mtime of any file that a test writes
+
+
+class Clock:
+    """A `now` that stands still until it is moved."""
+
+    def __init__(self, at: datetime = NOW) -> None:
+        self.at = at
+
+    def __call__(self) -> datetime:
+        return self.at
+
+    def move(self, **by: float) -> datetime:
+        """Move by `timedelta(**by)`, backwards too, and return the new time."""
+        self.at += timedelta(**by)
+        return self.at
+
+
+def counting_uuids() -> Callable[[], UUID]:
+    """A `new_uuid` that gives 1, 2, 3 ..."""
+    numbers = itertools.count(1)
+    return lambda: UUID(int=next(numbers))
+
+
+class NoLocks:
+    """Stands in for DigestLocks and keeps nobody out: what happens then is what the locks are for."""
+
+    @asynccontextmanager
+    async def hold(self, digest: Digest) -> AsyncIterator[None]:
+        yield
+
+
+@dataclass
+class MemoryDisk:
+    """What outlives a MemoryPayloads, as a disk outlives a process."""
+
+    stages: dict[str, bytearray] = field(default_factory=dict)
+    payloads: dict[Digest, bytes] = field(default_factory=dict)
+    modified_at: dict[Digest, datetime] = field(default_factory=dict)
+    quarantined: list[tuple[Digest, bytes, str]] = field(default_factory=list)
+    failure: StorageFailed | None = None  # raised by the next write, sync, seal or commit, once
+
+    def fail_if_told(self) -> None:
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
+
+
+class MemoryPayload:
+    """See `payloads.base.Payload`. The kernel cannot send from it."""
+
+    file = None
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size = len(data)
+
+    async def read(self, start: int, stop: int) -> bytes:
+        if stop > self.size:
+            raise PayloadDamaged(f"the payload ends at byte {self.size}")
+        return self._data[start:stop]
+
+    def read_now(self, start: int, stop: int) -> bytes | None:
+        return self._data[start:stop] if stop <= self.size else None
+
+    def is_cached(self, start: int, stop: int) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryStaged:
+    """See `payloads.base.Staged`."""
+
+    def __init__(self, id: str, disk: MemoryDisk) -> None:
+        self._id = id
+        self._disk = disk
+        self._receipt: Receipt | None = None
+        self._is_spent = False
+
+    @property
+    def id(self) -> str:
+        return self._id
+
+    @property
+    def size(self) -> int:
+        return len(self._data)
+
+    @property
+    def _data(self) -> bytearray:
+        return self._disk.stages.get(self._id, bytearray())
+
+    async def append(self, data: bytes) -> None:
+        await self.write_at(self.size, data)
+
+    async def write_at(self, offset: int, data: bytes) -> None:
+        await self._step()
+        if data:
+            self._data.extend(bytes(max(0, offset - self.size)))
+            self._data[offset : offset + len(data)] = data
+
+    async def truncate(self, size: int) -> None:
+        await self._step()
+        if size > self.size:
+            raise ValueError(f"a stage of {self.size} bytes cannot be truncated to {size}")
+        del self._data[size:]
+
+    async def sync(self) -> int:
+        await self._step()
+        return self.size
+
+    async def seal(self, expected: Expected = ANYTHING) -> Receipt:
+        await self._step()
+        if expected.size is not None and expected.size != self.size:
+            raise SizeMismatch(f"{self.size} bytes arrived, {expected.size} were announced")
+        receipt = receipt_of(bytes(self._data))
+        if expected.sha512 not in (None, receipt.digest.raw) or expected.sha256 not in (None, receipt.sha256):
+            raise DigestMismatch("these are not the bytes that were announced")
+        self._receipt = receipt
+        return receipt
+
+    async def commit(self) -> None:
+        if self._receipt is None or self._is_spent:
+            raise RuntimeError("commit wants a sealed stage, once")
+        await asyncio.sleep(0)
+        self._fail_if_told()
+        self._disk.payloads[self._receipt.digest] = bytes(self._disk.stages.pop(self._id))
+        self._disk.modified_at[self._receipt.digest] = datetime.now(UTC)
+        self._is_spent = True
+
+    async def discard(self) -> None:
+        if not self._is_spent:
+            self._is_spent = True
+            self._disk.stages.pop(self._id, None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.discard()
+
+    async def _step(self) -> None:
+        """Let others run, as a disk call would, and fail if the test said so."""
+        if self._is_spent or self._receipt is not None:
+            raise StorageFailed(f"stage {self._id} takes no more bytes")
+        await asyncio.sleep(0)
+        self._fail_if_told()
+
+    def _fail_if_told(self) -> None:
+        try:
+            self._disk.fail_if_told()
+        except StorageFailed:
+            self._is_spent = True
+            self._disk.stages.pop(self._id, None)
+            raise
+
+
+class MemoryPayloads:
+    """See `payloads.base.PayloadStore`."""
+
+    def __init__(self, disk: MemoryDisk) -> None:
+        self.disk = disk
+
+    async def stage(self, id: str, size: int | None = None) -> MemoryStaged:
+        self.disk.stages[id] = bytearray()
+        return MemoryStaged(id, self.disk)
+
+    async def reopen(self, id: str, offset: int) -> MemoryStaged:
+        if len(self.disk.stages.get(id, b"")) < offset or id not in self.disk.stages:
+            raise StorageFailed(f"stage {id} is not there or shorter than {offset} bytes")
+        del self.disk.stages[id][offset:]
+        return MemoryStaged(id, self.disk)
+
+    async def open(self, digest: Digest) -> MemoryPayload:
+        await asyncio.sleep(0)
+        if digest not in self.disk.payloads:
+            raise PayloadMissing(f"payload {digest} is not there")
+        return MemoryPayload(self.disk.payloads[digest])
+
+    async def remove(self, digest: Digest) -> bool:
+        await asyncio.sleep(0)
+        self.disk.modified_at.pop(digest, None)
+        return self.disk.payloads.pop(digest, None) is not None
+
+    async def quarantine(self, digest: Digest, why: str) -> bool:
+        await asyncio.sleep(0)
+        data = self.disk.payloads.pop(digest, None)
+        if data is not None:
+            self.disk.quarantined.append((digest, data, why))
+        return data is not None
+
+    async def scan(self) -> AsyncIterator[Stored]:
+        for digest, data in list(self.disk.payloads.items()):
+            yield Stored(digest, len(data), self.disk.modified_at[digest])
+
+    async def clear_stages(self, keep: Collection[str] = ()) -> int:
+        stale = [id for id in self.disk.stages if id not in keep]
+        for id in stale:
+            del self.disk.stages[id]
+        return len(stale)
+
+    async def free_bytes(self) -> int:
+        return 1 << 40
+
+    async def close(self) -> None:
+        pass
