@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,8 @@ log = logging.getLogger(__name__)
 DIALECTS = (NATIVE,)
 FIRST_HOME = "default"
 BACKLOG = 1024
+LOCK_TRIES = 5
+LOCK_PAUSE_S = 0.05
 
 
 def serve(config_file: Path | None, overrides: Mapping[str, object]) -> int:
@@ -187,13 +190,23 @@ def locked_folder(config: Config) -> Iterator[None]:
             f"{data} cannot be used: {error.strerror}; casd wants a folder it may write: name another with --data"
         ) from error
     try:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise FolderInUse(f"another casd serves {data}; stop it, or name another folder with --data") from None
+        if not take(lock):
+            raise FolderInUse(f"another casd serves {data}; stop it, or name another folder with --data")
         yield
     finally:
         os.close(lock)
+
+
+def take(lock: int) -> bool:
+    """Hold the lock; returns whether it was free. A client may have it for a moment (`folder.is_locked`)."""
+    for _ in range(LOCK_TRIES):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(LOCK_PAUSE_S)
+        else:
+            return True
+    return False
 
 
 @contextlib.contextmanager

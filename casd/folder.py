@@ -3,6 +3,7 @@
 Standard library only: both the daemon and the command line, which must start quickly, use it.
 """
 
+import fcntl
 import os
 from pathlib import Path
 
@@ -19,12 +20,28 @@ def default_data_folder() -> Path:
 
 
 def local_address(data: Path) -> str | None:
-    """The base URL of the daemon that runs on `data`, without a trailing slash; None if none runs."""
+    """The base URL of the daemon that runs on `data`, without a trailing slash; None if none runs.
+
+    A daemon that was killed leaves its address behind, and whoever listens there now must not be sent the admin
+    token: the address counts while a daemon holds the folder's lock.
+    """
     try:
         text = (data / ADDRESS).read_text("utf-8").strip()
+        return text if text and is_locked(data / LOCK) else None
     except OSError:
         return None
-    return text or None
+
+
+def is_locked(lock: Path) -> bool:
+    """Whether some process holds the lock. Looks by trying, for a moment: `casd serve` tries more than once."""
+    descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def local_admin_token(data: Path) -> str | None:
