@@ -88,7 +88,7 @@ class Catalogue(Protocol):
     async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
         """The XXH3-64 of blocks `start` to `stop`, 8 bytes each; None if the payload is not known."""
 
-    # -- listings: at most `limit` items, resumed after `after` ----------------------------------------------
+    # -- listings: at most `limit` items, fewer where they are large, resumed after `after`; versions have a view --
 
     async def blobs(
         self, namespaces: Sequence[str] | None, only: BlobFilter, limit: int, after: bytes | None, now: datetime
@@ -106,10 +106,12 @@ class Catalogue(Protocol):
     ) -> Page[BlobView]:
         """Living blobs whose `sha512`, `sha256` or `xxh3-128` is `value`."""
 
-    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None) -> Page[Version]:
+    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime) -> Page[Version]:
         """The newest version of each name that is not hidden, by the names' bytes."""
 
-    async def versions(self, namespace: str, name: str, limit: int, after: bytes | None) -> Page[Version]:
+    async def versions(
+        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime
+    ) -> Page[Version]:
         """All versions, delete markers included, by number. Raises NameNotFound."""
 
     async def namespaces(self, readable_to: Collection[str] | None) -> list[Namespace]:

@@ -373,7 +373,7 @@ class CatalogueMachine(RuleBasedStateMachine):
             if name is None:
                 assert (newest, info) == (None, None)
                 continue
-            page = self.run(self.desk.catalogue.versions(*key, 1000, None))
+            page = self.run(self.desk.catalogue.versions(*key, 1000, None, self.desk.clock()))
             found = [VersionRow(item.number, item.created_at, item.blob and item.blob.uuid) for item in page.items]
             assert found == name.versions
             assert newest.number == name.versions[-1].number

@@ -364,12 +364,12 @@ class ListingContract:
         await desk.hide("shown again")
         shown = await desk.undelete("shown again")
 
-        page = await desk.catalogue.names(ALICE, "", 9, None)
+        page = await desk.catalogue.names(ALICE, "", 9, None, desk.clock())
 
         assert page.items == (newest, shown)
 
     async def test_names_of_an_absent_namespace_are_none(self, desk: Desk) -> None:
-        assert (await desk.catalogue.names("nobody", "", 9, None)).items == ()
+        assert (await desk.catalogue.names("nobody", "", 9, None, desk.clock())).items == ()
 
     async def test_versions_are_listed_with_their_markers(self, desk: Desk) -> None:
         await desk.publish()
@@ -377,24 +377,50 @@ class ListingContract:
         await desk.publish()
 
         assert await desk.numbers() == [1, -2, 3]
-        page = await desk.catalogue.versions(ALICE, NAME, 9, None)
+        page = await desk.catalogue.versions(ALICE, NAME, 9, None, desk.clock())
         assert [version.blob is None for version in page.items] == [False, True, False]
         assert page.items[2] == await desk.newest()
+
+    async def test_a_listed_version_has_its_blob_with_all_that_belongs_to_it(self, desk: Desk) -> None:
+        version = await desk.publish()
+        assert version.blob is not None
+        await desk.catalogue.set_metadata(version.blob.uuid, "os", ["linux"], 1000, desk.clock())
+
+        by_name = (await desk.catalogue.names(ALICE, "", 9, None, desk.clock())).items[0].view
+        by_number = (await desk.catalogue.versions(ALICE, NAME, 9, None, desk.clock())).items[0].view
+
+        assert by_name == by_number == await desk.catalogue.view(version.blob.uuid, desk.clock())
+        assert by_name is not None
+        assert by_name.metadata == {"os": ["linux"]}
+
+    async def test_a_page_ends_early_where_its_blobs_have_megabytes_of_metadata(self, desk: Desk) -> None:
+        blobs = [await desk.add() for _ in range(30)]
+        for blob in blobs:
+            for key in range(15):
+                await desk.catalogue.set_metadata(blob.uuid, str(key), "x" * 65000, 1 << 20, desk.clock())
+
+        page = await desk.catalogue.blobs([ALICE], NO_FILTER, 1000, None, desk.clock())
+
+        assert 8 <= len(page.items) <= 10
+        assert page.next is not None
+        rest = await desk.catalogue.blobs([ALICE], NO_FILTER, 1000, page.next, desk.clock())
+        uuids = [view.blob.uuid for view in (*page.items, *rest.items)]
+        assert uuids == [blob.uuid for blob in blobs][: len(uuids)]
 
     async def test_versions_of_an_absent_name_are_not_found(self, desk: Desk) -> None:
         await desk.publish()
 
         for namespace, name in ((ALICE, "absent"), (BOB, NAME), ("nobody", NAME)):
             with pytest.raises(NameNotFound):
-                await desk.catalogue.versions(namespace, name, 9, None)
+                await desk.catalogue.versions(namespace, name, 9, None, desk.clock())
 
     async def test_a_page_after_the_last_version_is_empty(self, desk: Desk) -> None:
         for _ in range(3):
             await desk.publish()
-        page = await desk.catalogue.versions(ALICE, NAME, 2, None)
+        page = await desk.catalogue.versions(ALICE, NAME, 2, None, desk.clock())
         await desk.remove(3)
 
-        assert (await desk.catalogue.versions(ALICE, NAME, 2, page.next)).items == ()
+        assert (await desk.catalogue.versions(ALICE, NAME, 2, page.next, desk.clock())).items == ()
 
     async def test_namespaces_are_all_or_those_that_are_open_to_somebody(self, desk: Desk) -> None:
         for name, readers in (("open", {"*"}), ("for-bob", {BOB, "x"}), ("closed", {"nobody"})):
@@ -423,7 +449,7 @@ class ListingContract:
             lambda: catalogue.blobs(None, NO_FILTER, 9, after, now),
             lambda: catalogue.blobs([ALICE], NO_FILTER, 9, after, now),
             lambda: catalogue.blobs_by_checksum("sha256", bytes(32), None, 9, after, now),
-            lambda: catalogue.versions(ALICE, NAME, 9, after),
+            lambda: catalogue.versions(ALICE, NAME, 9, after, now),
             lambda: catalogue.tokens(9, after),
             lambda: catalogue.unreferenced(now, 9, after),
         ]

@@ -101,11 +101,15 @@ class Desk:
 
     async def numbers(self, name: str = NAME, namespace: str = ALICE) -> list[int]:
         """The numbers of all versions; those of delete markers are negative."""
-        versions = await every_page(lambda limit, after: self.catalogue.versions(namespace, name, limit, after))
+        versions = await every_page(
+            lambda limit, after: self.catalogue.versions(namespace, name, limit, after, self.clock())
+        )
         return [-version.number if version.is_marker else version.number for version in versions]
 
     async def names(self, prefix: str = "", namespace: str = ALICE) -> list[str]:
-        versions = await every_page(lambda limit, after: self.catalogue.names(namespace, prefix, limit, after))
+        versions = await every_page(
+            lambda limit, after: self.catalogue.names(namespace, prefix, limit, after, self.clock())
+        )
         return [version.name for version in versions]
 
     # -- upkeep -------------------------------------------------------------------------------------------

@@ -264,7 +264,7 @@ class PayloadStoreContract:
 
             assert staged.size == 3
 
-    async def test_a_thousand_syncs_and_a_cut_back_to_any_of_them_hash_right(self, store: PayloadStore) -> None:
+    async def test_a_hundred_syncs_and_cuts_back_to_any_of_them_hash_right(self, store: PayloadStore) -> None:
         data = some_bytes(100_000)
         async with await store.stage("syncs") as staged:
             for start in range(0, 100_000, 1000):

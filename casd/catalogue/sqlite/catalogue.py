@@ -177,11 +177,13 @@ class SqliteCatalogue:
     ) -> Page[BlobView]:
         return await self._listings.by_checksum(algorithm, value, namespaces, limit, after, micros(now))
 
-    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None) -> Page[Version]:
-        return await self._listings.names(namespace, prefix, limit, after)
+    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime) -> Page[Version]:
+        return await self._listings.names(namespace, prefix, limit, after, micros(now))
 
-    async def versions(self, namespace: str, name: str, limit: int, after: bytes | None) -> Page[Version]:
-        page = await self._listings.versions(namespace, name, limit, after)
+    async def versions(
+        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime
+    ) -> Page[Version]:
+        page = await self._listings.versions(namespace, name, limit, after, micros(now))
         if not page.items and await self.name_info(namespace, name) is None:
             raise NameNotFound(f"there is no name {namespace}/{name}")
         return page

@@ -1,12 +1,13 @@
 """Listings: every page is one index range, resumed by key, so a page costs the same wherever it starts.
 
-They run on aiosqlite's connection; each statement is fetched whole, so that no cursor stays open while a client is
-waited for (an open read transaction keeps the WAL from being folded back).
+They run on aiosqlite's connection; each page is fetched before anything is sent, so that no cursor stays open while a
+client is waited for (an open read transaction keeps the WAL from being folded back).
 """
 
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import UUID
@@ -41,14 +42,19 @@ from casd.model import BlobView, Digest, Namespace, Page, Token, Version, Versio
 T = TypeVar("T")
 
 NAMES_SHOWN = 100  # at most so many names are shown with a blob (DESIGN.md 8)
-BLOB_COLUMN_COUNT = 13
+VERSION_COLUMN_COUNT = 5  # before those of its blob
 
-# A blob with its metadata and the versions that hold it: one statement, so that they belong together.
-VIEW_COLUMNS = f"""{BLOB_COLUMNS},
+PAGE_BYTES = 8 << 20  # of metadata; a blob may have 1 MiB, so a page of 1000 could otherwise be a GiB in memory
+FETCH_ROWS = 32  # in one hop to the thread
+
+# A blob's metadata and the versions that hold it, in the statement that finds it, so that they belong together.
+BELONGINGS = f"""
  (SELECT json_group_object(key, json(value)) FROM blob_metadata WHERE blob_id = b.id),
  (SELECT json_group_array(json_array(name, number)) FROM (
     SELECT CAST(m.name AS TEXT) AS name, v.number FROM version v JOIN name m ON m.id = v.name_id
     WHERE v.blob_id = b.id ORDER BY v.id LIMIT {NAMES_SHOWN}))"""
+VIEW_COLUMNS = f"{BLOB_COLUMNS}, {BELONGINGS}"
+VERSION_VIEW_COLUMNS = f"{VERSION_COLUMNS}, {BELONGINGS}"
 CHECKSUM_COLUMNS = {"sha512": "digest", "sha256": "sha256", "xxh3-128": "xxh3_128"}
 
 
@@ -69,6 +75,27 @@ class Listings:
             return [tuple(row) for row in await self._db.execute_fetchall(sql, values)]
         except sqlite3.Error as error:
             raise storage_error(error) from error
+
+    async def _page(
+        self, sql: str, values: dict[str, Any], limit: int, page_bytes: int = PAGE_BYTES
+    ) -> tuple[list[Row], bool]:
+        """At most `limit` rows, fewer once they hold `page_bytes` of metadata; and whether there are more.
+
+        The last two columns are BELONGINGS.
+        """
+        found: list[Row] = []
+        size = 0
+        try:
+            async with self._db.execute(sql, values | {"limit": limit + 1}) as cursor:
+                while rows := await cursor.fetchmany(FETCH_ROWS):
+                    for row in rows:
+                        if len(found) == limit or size > page_bytes:
+                            return found, True
+                        found.append(tuple(row))
+                        size += metadata_size(found[-1])
+        except sqlite3.Error as error:
+            raise storage_error(error) from error
+        return found, False
 
     async def first(self, sql: str, values: dict[str, Any]) -> Row | None:
         rows = await self.rows(sql, values)
@@ -93,6 +120,7 @@ class Listings:
             known = await self.rows("SELECT name FROM namespace ORDER BY name", {})
             namespaces = [name for (name,) in known]
         found: list[Row] = []
+        has_more = False
         for namespace in sorted(set(namespaces)):
             if namespace < start_namespace:
                 continue
@@ -100,14 +128,15 @@ class Listings:
             values |= {
                 "namespace": namespace,
                 "after": start_uuid if namespace == start_namespace else b"",
-                "limit": limit + 1 - len(found),
                 "now": now,
             }
-            found += await self.rows(sql, values)
-            if len(found) > limit:
+            left = PAGE_BYTES - sum(metadata_size(row) for row in found)
+            rows, has_more = await self._page(sql, values, limit - len(found), left)
+            found += rows
+            if has_more:
                 break
-        views = [view_of(row, now) for row in found[:limit]]
-        last = views[-1].blob if len(found) > limit else None
+        views = [view_of(row, now) for row in found]
+        last = views[-1].blob if has_more and views else None
         return Page(tuple(views), last.uuid.bytes + last.namespace.encode() if last else None)
 
     async def by_checksum(
@@ -125,9 +154,8 @@ class Listings:
         sql = f"""SELECT {VIEW_COLUMNS} FROM {BLOB_FROM}
           WHERE p.id IN (SELECT id FROM payload WHERE {CHECKSUM_COLUMNS[algorithm]} = :value) {chosen}
             AND b.uuid > :after AND {IS_LIVE} ORDER BY b.uuid LIMIT :limit"""
-        values |= {"value": value, "after": after or b"", "limit": limit + 1, "now": now}
-        views = [view_of(row, now) for row in await self.rows(sql, values)]
-        return page_of(views, limit, lambda view: view.blob.uuid.bytes)
+        rows, has_more = await self._page(sql, values | {"value": value, "after": after or b"", "now": now}, limit)
+        return page_of([view_of(row, now) for row in rows], has_more, lambda view: view.blob.uuid.bytes)
 
     async def blob_of_payload(self, digest: Digest, namespaces: Collection[str] | None, now: int) -> Row | None:
         chosen, values = namespace_clause(namespaces)
@@ -137,23 +165,25 @@ class Listings:
 
     # -- names --------------------------------------------------------------------------------------------
 
-    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None) -> Page[Version]:
+    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: int) -> Page[Version]:
         low = prefix.encode()
         # One lower bound: given two, SQLite seeks to the first of them and steps over all the names up to `after`.
         start = low if after is None else max(low, after + b"\0")
-        sql = f"""SELECT {VERSION_COLUMNS} FROM {VERSION_FROM}
+        sql = f"""SELECT {VERSION_VIEW_COLUMNS} FROM {VERSION_FROM}
           WHERE n.name = :namespace AND m.hidden_at IS NULL AND m.name >= :start AND m.name < :stop AND {NEWEST}
           ORDER BY m.name LIMIT :limit"""
         values = {"namespace": namespace, "start": start, "stop": after_prefix(low)}
-        versions = [version_of(row) for row in await self.rows(sql, values | {"limit": limit + 1})]
-        return page_of(versions, limit, lambda version: version.name.encode())
+        rows, has_more = await self._page(sql, values, limit)
+        return page_of([seen_version_of(row, now) for row in rows], has_more, lambda version: version.name.encode())
 
-    async def versions(self, namespace: str, name: str, limit: int, after: bytes | None) -> Page[Version]:
-        sql = f"""SELECT {VERSION_COLUMNS} FROM {VERSION_FROM}
+    async def versions(self, namespace: str, name: str, limit: int, after: bytes | None, now: int) -> Page[Version]:
+        sql = f"""SELECT {VERSION_VIEW_COLUMNS} FROM {VERSION_FROM}
           WHERE n.name = :namespace AND m.name = :name AND v.number > :after ORDER BY v.number LIMIT :limit"""
-        values = {"namespace": namespace, "name": name.encode(), "after": number_after(after, 0), "limit": limit + 1}
-        versions = [version_of(row) for row in await self.rows(sql, values)]
-        return page_of(versions, limit, lambda version: version.number.to_bytes(8))
+        values = {"namespace": namespace, "name": name.encode(), "after": number_after(after, 0)}
+        rows, has_more = await self._page(sql, values, limit)
+        return page_of(
+            [seen_version_of(row, now) for row in rows], has_more, lambda version: version.number.to_bytes(8)
+        )
 
     async def holding_versions(self, uuid: UUID, limit: int) -> tuple[VersionRef, ...]:
         sql = """SELECT n.name, CAST(m.name AS TEXT), v.number
@@ -235,9 +265,15 @@ def view_of(row: Row, now: int) -> BlobView:
     """From VIEW_COLUMNS. A blob is held by names of its own namespace only: binding elsewhere copies it."""
     blob = blob_of(row)
     blob = blob.at(time_of(now)) or blob  # the statement chose living ones
-    metadata, names = row[BLOB_COLUMN_COUNT : BLOB_COLUMN_COUNT + 2]
+    metadata, names = row[-2:]
     held = tuple(VersionRef(blob.namespace, name, number) for name, number in json.loads(names))
     return BlobView(blob, metadata_of(metadata), held)
+
+
+def seen_version_of(row: Row, now: int) -> Version:
+    """From VERSION_VIEW_COLUMNS."""
+    version = version_of(row)
+    return version if version.is_marker else replace(version, view=view_of(row[VERSION_COLUMN_COUNT:], now))
 
 
 def namespace_of(row: Row) -> Namespace:
@@ -252,9 +288,13 @@ def namespace_of(row: Row) -> Namespace:
     )
 
 
-def page_of(items: list[T], limit: int, key: Callable[[T], bytes]) -> Page[T]:
-    """A page of `limit` items from one item more than that; the last item's key resumes it."""
-    return Page(tuple(items[:limit]), key(items[limit - 1]) if len(items) > limit else None)
+def page_of(items: list[T], has_more: bool, key: Callable[[T], bytes]) -> Page[T]:
+    """A page that the last item's key resumes if there are more."""
+    return Page(tuple(items), key(items[-1]) if has_more and items else None)
+
+
+def metadata_size(row: Row) -> int:
+    return len(row[-2] or "")
 
 
 def split_cursor(after: bytes | None) -> tuple[str, bytes]:

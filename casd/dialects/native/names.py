@@ -1,5 +1,6 @@
 """Names: their bytes by version or time, what they are bound to, and how they are hidden and removed."""
 
+from dataclasses import replace
 from uuid import UUID
 
 from aiohttp import web
@@ -65,20 +66,11 @@ async def bind(request: web.Request, namespace: str, name: str) -> web.StreamRes
 
 
 async def created(store: BlobStore, version: Version) -> web.Response:
-    assert version.blob is not None
-    headers = {
-        "Location": version_path(version),
-        "Casd-Blob": str(version.blob.uuid),
-        "ETag": f'"{version.blob.digest}"',
-    }
-    return json_response(version_json(version, await view_of(store, version)), 201, headers)
-
-
-async def view_of(store: BlobStore, version: Version) -> BlobView | None:
-    """The version's blob with metadata and names; the plain blob if it went a moment ago."""
-    if version.blob is None:
-        return None
-    return await store.catalogue.view(version.blob.uuid, store.now()) or BlobView(version.blob)
+    blob = version.blob
+    assert blob is not None
+    headers = {"Location": version_path(version), "Casd-Blob": str(blob.uuid), "ETag": f'"{blob.digest}"'}
+    view = await store.catalogue.view(blob.uuid, store.now()) or BlobView(blob)  # it may be gone again already
+    return json_response(version_json(replace(version, view=view)), 201, headers)
 
 
 async def data(request: web.Request) -> web.StreamResponse:
@@ -133,8 +125,8 @@ async def listing(request: web.Request) -> web.StreamResponse:
     namespace = checked_namespace(decode(raw_segments(request)[SKIP]))
     await store.readable_namespace(principal_of(request), namespace)
     prefix = request.query.get("prefix", "")
-    page = await store.catalogue.names(namespace, utf8(prefix), page_limit(request), cursor(request))
-    return page_json(page, [version_json(version, await view_of(store, version)) for version in page.items])
+    page = await store.catalogue.names(namespace, utf8(prefix), page_limit(request), cursor(request), store.now())
+    return page_json(page, [version_json(version) for version in page.items])
 
 
 def utf8(text: str) -> str:
@@ -149,8 +141,8 @@ def utf8(text: str) -> str:
 async def versions(request: web.Request) -> web.StreamResponse:
     store = store_of(request)
     namespace, name = await readable_name(request)
-    page = await store.catalogue.versions(namespace, name, page_limit(request), cursor(request))
-    return page_json(page, [version_json(version, await view_of(store, version)) for version in page.items])
+    page = await store.catalogue.versions(namespace, name, page_limit(request), cursor(request), store.now())
+    return page_json(page, [version_json(version) for version in page.items])
 
 
 async def info(request: web.Request) -> web.StreamResponse:

@@ -47,12 +47,12 @@ def blob_json(view: BlobView) -> dict[str, Any]:
     }
 
 
-def version_json(version: Version, view: BlobView | None) -> dict[str, Any]:
+def version_json(version: Version) -> dict[str, Any]:
     return {
         "namespace": version.namespace,
         "name": version.name,
         "version": version.number,
-        "blob": None if view is None else blob_json(view),
+        "blob": None if version.view is None else blob_json(version.view),
         "created_at": time_text(version.created_at),
         "deleted": version.is_marker,
     }
