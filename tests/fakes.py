@@ -59,12 +59,7 @@ class MemoryDisk:
     payloads: dict[Digest, bytes] = field(default_factory=dict)
     modified_at: dict[Digest, datetime] = field(default_factory=dict)
     quarantined: list[tuple[Digest, bytes, str]] = field(default_factory=list)
-    failure: StorageFailed | None = None  # raised by the next write, sync, seal or commit, once
-
-    def fail_if_told(self) -> None:
-        failure, self.failure = self.failure, None
-        if failure is not None:
-            raise failure
+    failure: StorageFailed | None = None  # raised by the next write, cut, sync, seal or commit, once
 
 
 class MemoryPayload:
@@ -171,12 +166,11 @@ class MemoryStaged:
         self._fail_if_told()
 
     def _fail_if_told(self) -> None:
-        try:
-            self._disk.fail_if_told()
-        except StorageFailed:
+        failure, self._disk.failure = self._disk.failure, None
+        if failure is not None:
             self._is_spent = True
             self._disk.stages.pop(self._id, None)
-            raise
+            raise failure
 
 
 class MemoryPayloads:

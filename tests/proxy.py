@@ -41,6 +41,7 @@ class Proxy:
         self._connections: set[asyncio.Task[None]] = set()
         self.seen: list[Seen] = []
         self._stalled = asyncio.Event()
+        self._ended = asyncio.Event()
 
     @property
     def url(self) -> str:
@@ -59,6 +60,10 @@ class Proxy:
     async def stalled(self) -> None:
         """Returns once a connection has stalled."""
         await asyncio.wait_for(self._stalled.wait(), PATIENCE_S)
+
+    async def ended(self) -> None:
+        """Returns once a connection has ended, by a cut or otherwise."""
+        await asyncio.wait_for(self._ended.wait(), PATIENCE_S)
 
     async def retarget(self, upstream: str) -> None:
         """Every connection is closed; those to come go to `upstream`, such as a daemon that was started again."""
@@ -95,6 +100,7 @@ class Proxy:
                 end.close()
                 with suppress(OSError):
                     await end.wait_closed()
+            self._ended.set()
 
     async def _pump(
         self,

@@ -1,15 +1,17 @@
 """The values: what parses, what is refused, and what a blob is at a given time."""
 
+import re
+import time
 from dataclasses import FrozenInstanceError, fields
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import RFC_4122, UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from casd import model
-from casd.errors import InvalidInput
+from casd import errors, model
+from casd.errors import CasdError, InvalidInput
 from casd.model import (
     Blob,
     BlobState,
@@ -20,6 +22,7 @@ from casd.model import (
     checked_name,
     checked_namespace,
 )
+from casd.uuids import new_uuid
 from tests.contracts.oracle import digest_of, receipt_of
 from tests.fakes import NOW
 
@@ -226,6 +229,35 @@ def test_a_guard_takes_a_hidden_name_for_an_absent_one(guard: Guard, there: bool
     assert guard.allows(version(blob())) is there
     assert guard.allows(version(None)) is hidden
     assert guard.allows(None) is absent
+
+
+# -- identifiers and errors ---------------------------------------------------------------------------------------
+
+
+def test_a_new_uuid_is_a_uuidv7_of_its_millisecond() -> None:
+    before = time.time_ns() // 1_000_000
+    uuids = [new_uuid() for _ in range(200)]
+    after = time.time_ns() // 1_000_000
+
+    assert {(uuid.version, uuid.variant) for uuid in uuids} == {(7, RFC_4122)}
+    assert all(before <= uuid.int >> 80 <= after for uuid in uuids)
+
+
+def test_the_rest_of_a_uuid_is_fresh_each_time() -> None:
+    """74 bits: whoever knows one UUID must not be able to guess the next."""
+    seen = [new_uuid().int & ((1 << 80) - 1) for _ in range(200)]
+    random = [bit for bit in range(80) if len({value >> bit & 1 for value in seen}) == 2]
+
+    assert len(random) == 74
+    assert len(set(seen)) == len(seen)
+
+
+def test_every_error_has_a_code_of_its_own_that_clients_may_test() -> None:
+    classes = [value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, CasdError)]
+    codes = [error.code for error in classes]
+
+    assert len(set(codes)) == len(codes)
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", code) for code in codes)
 
 
 # -- all of them --------------------------------------------------------------------------------------------------

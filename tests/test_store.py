@@ -1,9 +1,11 @@
 """The operations that touch both payloads and catalogue, and who may do them."""
 
 import asyncio
+import base64
+import hashlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,7 @@ from uuid import UUID
 
 import pytest
 
-from casd.auth import Principal
+from casd.auth import Principal, new_secret, principal_of, secret_hash
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.errors import (
     BlobNotFound,
@@ -26,16 +28,18 @@ from casd.errors import (
     PreconditionFailed,
     SizeMismatch,
     StorageFailed,
+    StorageFull,
     TooLarge,
+    Unauthenticated,
     VersionNotFound,
 )
 from casd.locks import DigestLocks
-from casd.model import Blob, BlobState, Digest, Expected, Guard, Receipt, Role
+from casd.model import Blob, BlobState, Digest, Expected, Guard, Role, Token
 from casd.payloads.local import LocalPayloads
 from casd.store import BlobStore, Description
 from tests.contracts.oracle import digest_of, receipt_of, some_bytes
 from tests.contracts.payload_store import open_descriptors, turns
-from tests.fakes import NOW, Clock, counting_uuids
+from tests.fakes import NOW, Clock, MemoryDisk, MemoryPayloads, counting_uuids
 from tests.payloads.local_backend import emptied, path_of
 
 NAME = "images/one"
@@ -416,6 +420,38 @@ async def test_a_row_that_cannot_be_written_acknowledges_nothing_and_a_retry_wor
     assert await house.read(await house.add()) == b"abc"
 
 
+@pytest.mark.parametrize("step", ["append", "seal", "commit"])
+async def test_bytes_that_cannot_be_stored_make_no_row(house: House, step: str) -> None:
+    """Payload first, row second: never a row without its bytes."""
+    disk = MemoryDisk()
+    house.store.payloads = MemoryPayloads(disk)
+    failure = StorageFull("the disk is full")
+
+    async def store() -> None:
+        async with await house.store.stage() as staged:
+            disk.failure = failure if step == "append" else None
+            await staged.append(b"abc")
+            if step == "commit":
+                receipt = await staged.seal()
+                staged.seal = give(receipt)  # type: ignore[method-assign]
+            disk.failure = failure
+            await house.store.add(ALICE, "alice", staged, Description())
+
+    with pytest.raises(StorageFull):
+        await store()
+
+    totals = await house.catalogue.totals()
+    assert (totals.blobs, totals.payloads) == (0, 0)
+    assert (disk.stages, disk.payloads) == ({}, {})
+
+
+def give(value: Any) -> Callable[..., Awaitable[Any]]:
+    async def call(*_: Any) -> Any:
+        return value
+
+    return call
+
+
 async def test_metadata_of_a_blob_has_a_limit_in_all(house: House) -> None:
     blob = await house.add()
     for number in range(15):
@@ -578,6 +614,60 @@ async def test_a_payload_in_quarantine_is_damaged_and_storing_it_again_heals_all
         assert await house.read(healed) == b"abc"
 
 
+# -- tokens -------------------------------------------------------------------------------------------------------
+
+
+def token(**about: Any) -> Token:
+    plain = Token(UUID(int=1), "a token", Role.WRITER, ("alice", "bob"), created_at=NOW, expires_at=None)
+    return replace(plain, **about)
+
+
+def test_a_token_speaks_for_its_name_role_and_namespaces() -> None:
+    who = principal_of(token(), NOW)
+
+    assert (who.token, who.name, who.role, who.home) == (UUID(int=1), "a token", Role.WRITER, "alice")
+    assert who.is_member("bob")
+    assert not who.is_member("carol")
+
+
+@pytest.mark.parametrize(
+    "one",
+    [None, token(revoked_at=NOW), token(expires_at=NOW), token(expires_at=NOW - timedelta(days=1))],
+    ids=["unknown", "revoked", "expired now", "expired"],
+)
+def test_a_token_that_is_unknown_revoked_or_expired_speaks_for_nobody(one: Token | None) -> None:
+    with pytest.raises(Unauthenticated):
+        principal_of(one, NOW)
+
+
+def test_a_token_is_good_until_its_expiry() -> None:
+    assert principal_of(token(expires_at=NOW + timedelta(microseconds=1)), NOW).name == "a token"
+
+
+@pytest.mark.parametrize(("role", "is_admin"), [(Role.READER, False), (Role.WRITER, False), (Role.ADMIN, True)])
+def test_only_an_admin_may_administer(role: Role, is_admin: bool) -> None:
+    who = principal("alice", role=role)
+    if is_admin:
+        who.check_admin()
+    else:
+        with pytest.raises(Forbidden):
+            who.check_admin()
+
+
+def test_a_secret_is_long_recognisable_and_never_the_same_and_only_its_sha256_is_kept() -> None:
+    secrets = {new_secret() for _ in range(100)}
+
+    assert len(secrets) == 100
+    for secret in secrets:
+        assert len(base64.urlsafe_b64decode(secret.removeprefix("casd_") + "==")) == 32
+        assert secret_hash(secret) == hashlib.sha256(secret.encode()).digest()
+
+
+def test_what_no_token_can_be_has_a_hash_all_the_same() -> None:
+    """A header's bytes that are no UTF-8 come as surrogates."""
+    assert secret_hash("\udcff") == hashlib.sha256(b"\xff").digest()
+
+
 # -- locks --------------------------------------------------------------------------------------------------------
 
 ONE, OTHER = digest_of(b"one"), digest_of(b"other")
@@ -647,8 +737,3 @@ async def test_a_cancelled_waiter_does_not_let_the_next_one_in_early() -> None:
     await asyncio.wait([first, second])
     assert inside == ["second"]
     assert len(locks) == 0
-
-
-def test_a_receipt_says_what_is_stored_and_nothing_else() -> None:
-    """Blob rows are made of it, so a field more would be a column more."""
-    assert Receipt.__slots__ == ("digest", "sha256", "xxh3_128", "size", "blocks")

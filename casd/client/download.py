@@ -107,11 +107,11 @@ class Download:
 
     async def _rest(self, position: int) -> AsyncGenerator[bytes, None]:
         """What one connection brings of the bytes from `position`."""
-        async with await self._answer(position) as response:
+        async with await self._answer(position) as response, aclosing(_arrived(response.content)) as arrived:
             # A whole answer where a part was asked for is correct HTTP: what we have of it is passed over.
             known = position if response.status == 200 else 0
             with self._transport.translated():
-                async for piece in response.content.iter_chunked(PIECE):
+                async for piece in arrived:
                     fresh = piece[known:]
                     known = max(0, known - len(piece))
                     position += len(fresh)
@@ -163,6 +163,19 @@ class Download:
             filename=disposition.filename if disposition else None,
             version=version,
         )
+
+
+async def _arrived(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
+    """The pieces of a body as they come, all that came before a connection broke included."""
+    try:
+        async for piece in content.iter_chunked(PIECE):
+            yield piece
+    except aiohttp.ClientError:
+        # aiohttp (3.14.5) keeps what it has buffered to itself once the connection broke. That may be all that
+        # a bad line brings: without it, a reader who is busy writing would make no progress.
+        if rest := content._read_nowait(-1):
+            yield rest
+        raise
 
 
 def _digest(response: aiohttp.ClientResponse) -> Digest | None:

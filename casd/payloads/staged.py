@@ -97,6 +97,8 @@ class LocalStaged:
         await self._guarded(self._write(offset, data))
 
     async def _write(self, offset: int, data: bytes) -> None:
+        if self._unflushed >= FLUSH_BYTES:
+            await self._flush_behind()
         hasher = self._hasher
         if offset < hasher.size:
             self._rewind(offset)
@@ -117,16 +119,14 @@ class LocalStaged:
             hasher.size += len(data)
         self._size = max(self._size, offset + len(data))
         self._claim.written(len(data))
-        await self._flush_behind(len(data))
+        self._unflushed += len(data)
 
-    async def _flush_behind(self, written: int) -> None:
+    async def _flush_behind(self) -> None:
         """Have the disk work while more arrives, one flush at a time; its failure is the stage's."""
-        self._unflushed += written
-        if self._unflushed < FLUSH_BYTES:
-            return
-        self._unflushed = 0
+        # Before the next write and not after the last one: who is cancelled while waiting here has written nothing.
         if self._flush is not None:
             await asyncio.shield(self._flush)
+        self._unflushed = 0
         assert self._file is not None
         self._flush = self._start(self._place.disk, "fdatasync", os.fdatasync, self._file)
 

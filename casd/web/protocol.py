@@ -84,7 +84,7 @@ class Traffic:
 class Connection(RequestHandler):
     """aiohttp's protocol with the deadlines and counts it lacks."""
 
-    __slots__ = ("_address", "_head_timer", "_stall_timer", "_stalled_at", "_traffic")
+    __slots__ = ("_address", "_answered_body", "_head_timer", "_newest_body", "_stall_timer", "_stalled_at", "_traffic")
 
     def __init__(self, server: web.Server, traffic: Traffic, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -98,6 +98,8 @@ class Connection(RequestHandler):
         self._traffic = traffic
         self._address = ""
         self._head_timer: asyncio.TimerHandle | None = None
+        self._newest_body: StreamReader | None = None  # of the request that came last, its handler begun or not
+        self._answered_body: StreamReader | None = None  # of the request that was answered last
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_at = 0
 
@@ -115,8 +117,8 @@ class Connection(RequestHandler):
             return
         self._traffic.connections.add(self)
         self._traffic.by_address[self._address] += 1
-        # Zero: a drained write is in the kernel, so that sendfile can go on behind it (`web/transmit.py`). Under TLS both
-        # loops pause at the limit, not above it: at zero they pause with nothing left to write, and never resume.
+        # Zero: a drained write is in the kernel, so that sendfile can go on behind it (`web/transmit.py`). Under TLS
+        # both loops pause at the limit, not above it: at zero they pause with nothing to write, and never resume.
         is_tls = transport.get_extra_info("sslcontext") is not None
         transport.set_write_buffer_limits(high=1 if is_tls else 0, low=0)
         super().connection_made(transport)
@@ -149,20 +151,20 @@ class Connection(RequestHandler):
 
         aiohttp queues the error behind the request, whose handler would wait for the rest until its deadline.
         """
-        if not self._messages or not isinstance(self._messages[-1][0], _ErrInfo):
+        if not self._messages:
             return
-        if len(self._messages) > 1:
-            body = self._messages[-2][1]
-        elif self._current_request is not None:
-            body = self._current_request.content
-        else:
+        message, newest = self._messages[-1]
+        if not isinstance(message, _ErrInfo):
+            self._newest_body = newest
             return
-        if body.is_eof():
+        body = self._messages[-2][1] if len(self._messages) > 1 else self._newest_body
+        if body is None or body.is_eof():
             return  # what does not parse is the next head, and is answered in its turn
         self._messages.pop()
         self.close()
-        body.set_exception(web.RequestPayloadError("the body's framing is broken"))
-        body.feed_eof()  # so that aiohttp does not read on when the answer is out
+        if body is not self._answered_body:  # else aiohttp reads on behind the answer, and would log a traceback
+            body.set_exception(web.RequestPayloadError("the body's framing is broken"))
+        body.feed_eof()
 
     def _start_head_timer(self) -> None:
         self._head_timer = self._loop.call_later(self._traffic.limits.head_timeout_s, self._head_too_slow)
@@ -272,6 +274,7 @@ class Connection(RequestHandler):
         try:
             return await super()._handle_request(request, start_time, request_handler)
         finally:
+            self._answered_body = request.content
             self.request_ends()
 
 

@@ -1,6 +1,7 @@
 """What the tests of the command line share: `casd` run as people run it, a process of its own."""
 
 import asyncio
+import hashlib
 import json
 import random
 import sys
@@ -36,6 +37,7 @@ class Ran:
 
 Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
 Run = Callable[..., Awaitable[Ran]]
+Remote = Callable[[str], dict[str, str]]
 
 
 @pytest.fixture(scope="session")
@@ -82,6 +84,19 @@ def casd(start: Start) -> Run:
     return run
 
 
+def sha512(data: bytes) -> str:
+    return hashlib.sha512(data).hexdigest()
+
+
+async def stored(casd: Run, folder: Path, data: bytes, *arguments: str) -> Any:
+    """The daemon's JSON on a file `disk.img` that was put."""
+    (folder / "disk.img").write_bytes(data)
+    ran = await casd("put", "disk.img", *arguments, "--json")
+    assert ran.code == 0, ran.err
+    (folder / "disk.img").unlink()
+    return ran.json
+
+
 async def ended(process: asyncio.subprocess.Process, stdin: bytes | None = None) -> Ran:
     """How the process ends; one that does not end fails its test."""
     try:
@@ -108,6 +123,6 @@ def name() -> str:
 
 
 @pytest.fixture
-def remote(daemon: Any) -> Callable[[str], dict[str, str]]:
+def remote(daemon: Any) -> Remote:
     """The environment of a user who reaches the daemon at another address."""
     return lambda url: {"CASD_URL": url, "CASD_TOKEN": daemon.token}

@@ -1,5 +1,6 @@
 """Downloads from the real daemon, over connections that are cut and stalled."""
 
+import asyncio
 import re
 from typing import Any
 
@@ -69,6 +70,23 @@ async def test_a_stalled_download_is_given_up_and_resumed(
     assert data == payload.data
     await proxy.stalled()
     assert 0 < starts(proxy)[1] <= stall.after
+
+
+async def test_what_came_before_a_cut_reaches_a_busy_reader(
+    daemon: Any, connect: Connect, blob: Blob, payload: Payload
+) -> None:
+    async with (
+        Proxy(daemon.url, CUT) as proxy,
+        connect(proxy.url) as client,
+        client.download_blob(blob.uuid) as download,
+    ):
+        await proxy.ended()
+        for _ in range(100):  # the reader is busy, while its loop takes in what came, and the end
+            await asyncio.sleep(0)
+        data = b"".join([piece async for piece in download.pieces()])
+
+    assert data == payload.data
+    assert CUT.after - 10_000 < starts(proxy)[1] < CUT.after
 
 
 async def test_progress_forgives_earlier_failures(daemon: Any, connect: Connect, blob: Blob, payload: Payload) -> None:

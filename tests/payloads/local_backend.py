@@ -49,7 +49,9 @@ class LocalBackend:
         (payloads / "lost+found").mkdir()
         (payloads / "ab" / name).write_text("one level too high")
         (shard / "notes.txt").write_text("no digest")
-        (shard / name.upper()).write_text("not how casd writes a digest")
+        digits = payloads / "12" / "34"
+        digits.mkdir(exist_ok=True)
+        (digits / ("1234" + "AB" * 62)).write_text("not how casd writes a digest")
         (shard / name[:-1]).write_text("short")
         (elsewhere / name).write_text("in another digest's folder")
         (shard / ("abab" + "0" * 124)).mkdir()

@@ -8,9 +8,10 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -476,6 +477,90 @@ async def test_a_failed_fsync_that_its_cancelled_caller_never_heard_of_fails_the
     assert spy.named("fdatasync") == [("fdatasync", "incoming/stage")]
 
 
+# -- flushing behind the writes -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def flush_bytes(monkeypatch: pytest.MonkeyPatch) -> int:
+    monkeypatch.setattr(staged_module, "FLUSH_BYTES", 200_000)
+    return 200_000
+
+
+async def test_a_long_payload_is_on_its_way_to_the_disk_while_more_arrives(
+    store: LocalPayloads, spy: DiskSpy, flush_bytes: int
+) -> None:
+    data = some_bytes(5 * flush_bytes)
+    async with await store.stage("stage") as staged:
+        for start in range(0, len(data), flush_bytes):
+            await staged.append(data[start : start + flush_bytes])
+        receipt = await staged.seal()
+
+    assert receipt == receipt_of(data)
+    assert spy.named("fdatasync", "fsync") == [("fdatasync", "incoming/stage")] * 4 + [("fsync", "incoming/stage")]
+
+
+@pytest.mark.parametrize("next_call", ["append", "sync", "seal"])
+async def test_a_flush_that_failed_fails_the_next_call_that_counts_on_it_and_nothing_is_synced_again(
+    store: LocalPayloads, root: Path, spy: DiskSpy, flush_bytes: int, next_call: str
+) -> None:
+    before = open_descriptors()
+    staged = await store.stage("stage")
+    await staged.append(some_bytes(flush_bytes))
+    spy.fail("fdatasync", "incoming/stage")
+    await staged.append(some_bytes(flush_bytes))  # begins the flush of what was written before
+
+    with pytest.raises(StorageFailed):
+        await {"append": lambda: staged.append(b"x"), "sync": staged.sync, "seal": staged.seal}[next_call]()
+
+    assert spy.named("fdatasync", "fsync") == [("fdatasync", "incoming/stage")]
+    assert os.listdir(root / "incoming") == []
+    assert open_descriptors() == before
+
+
+async def test_an_append_cancelled_while_it_waits_for_a_flush_did_not_happen(
+    store: LocalPayloads, spy: DiskSpy, flush_bytes: int
+) -> None:
+    data = some_bytes(2 * flush_bytes)
+    async with await store.stage("stage") as staged:
+        await staged.append(data[:flush_bytes])
+        plan = spy.hold("fdatasync", "incoming/stage")
+        await staged.append(data[flush_bytes:])
+        waiting = asyncio.create_task(staged.append(b"never"))
+        await asyncio.to_thread(plan.wait)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+        assert (waiting.cancelled(), staged.size) == (True, len(data))
+        plan.go_on.set()
+        await staged.append(b"the next one")
+        receipt = await staged.seal()
+
+    assert receipt == receipt_of(data + b"the next one")
+
+
+async def test_a_stage_is_not_let_go_while_it_is_flushed(
+    store: LocalPayloads, root: Path, spy: DiskSpy, flush_bytes: int
+) -> None:
+    before = open_descriptors()
+    staged = await store.stage("stage")
+    await staged.append(some_bytes(flush_bytes))
+    plan = spy.hold("fdatasync", "incoming/stage")
+    await staged.append(b"more")
+    await asyncio.to_thread(plan.wait)
+
+    discarding = asyncio.create_task(staged.discard())
+    await turns(5)
+    assert not discarding.done()
+    plan.go_on.set()
+    await discarding
+
+    assert os.listdir(root / "incoming") == []
+    assert open_descriptors() == before
+
+
+# -- folders that fail ------------------------------------------------------------------------------------------
+
+
 async def test_after_a_failed_fsync_of_the_parent_a_new_folder_is_made_and_synced_anew(
     store: LocalPayloads, spy: DiskSpy
 ) -> None:
@@ -699,6 +784,67 @@ async def test_bytes_held_in_memory_survive_the_cancelled_append_that_was_to_wri
         await staged.commit()
 
     assert await read_all(store, receipt.digest) == b"held in memory"
+
+
+async def test_a_removal_that_is_cancelled_ends_before_its_caller_goes_on(store: LocalPayloads, spy: DiskSpy) -> None:
+    """The caller holds the digest's lock, and lets go of it when it goes on."""
+    digest = (await store_bytes(store, b"abc")).digest
+
+    await cancelled_but_whole(store.remove(digest), spy, "unlink", "payloads/*")
+
+    with pytest.raises(PayloadMissing):
+        await store.open(digest)
+
+
+async def test_a_quarantine_that_is_cancelled_ends_before_its_caller_goes_on(
+    store: LocalPayloads, spy: DiskSpy
+) -> None:
+    digest = (await store_bytes(store, b"abc")).digest
+
+    await cancelled_but_whole(store.quarantine(digest, "damaged"), spy, "replace", "quarantine/*")
+
+    with pytest.raises(PayloadMissing):
+        await store.open(digest)
+
+
+async def test_a_commit_that_is_cancelled_ends_before_its_caller_goes_on(store: LocalPayloads, spy: DiskSpy) -> None:
+    async with await store.stage("stage") as staged:
+        await staged.append(b"abc")
+        receipt = await staged.seal()
+
+        await cancelled_but_whole(staged.commit(), spy, "replace", "payloads/*")
+
+    assert await read_all(store, receipt.digest) == b"abc"
+
+
+async def cancelled_but_whole(call: Coroutine[Any, Any, Any], spy: DiskSpy, name: str, path: str) -> None:
+    """Cancel `call` in the middle of a disk call: it ends only after that."""
+    plan = spy.hold(name, path)
+    task = asyncio.create_task(call)
+    await asyncio.to_thread(plan.wait)
+    task.cancel()
+    await turns(5)
+    assert not task.done()
+    plan.go_on.set()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_closing_waits_for_what_is_under_way(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spy = DiskSpy(monkeypatch, root)
+    store = await LocalPayloads.create(root, reserve_bytes=0)
+    await store_bytes(store, b"abc")
+    plan = spy.hold("unlink", "payloads/*")
+    removing = asyncio.create_task(store.remove(digest_of(b"abc")))
+    await asyncio.to_thread(plan.wait)
+
+    closing = asyncio.create_task(store.close())
+    await turns(5)
+    assert not closing.done()
+    plan.go_on.set()
+    await closing
+
+    assert await removing
 
 
 # -- space ------------------------------------------------------------------------------------------------------

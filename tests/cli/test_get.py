@@ -1,117 +1,16 @@
-"""`casd put` and `casd get` against the real daemon."""
+"""`casd get` against the real daemon."""
 
 import asyncio
-import hashlib
 import os
-import pty
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from uuid import UUID
-
-import pytest
 
 from casd.client import Client, open_path
-from tests.cli.conftest import PATIENCE_S, Run, Start, ended
+from tests.cli.conftest import Remote, Run, Start, ended, sha512, stored
 from tests.conftest import Daemon
 from tests.proxy import Fault, Proxy
-
-Remote = Callable[[str], dict[str, str]]
-
-
-def sha512(data: bytes) -> str:
-    return hashlib.sha512(data).hexdigest()
-
-
-async def stored(casd: Run, folder: Path, data: bytes, *arguments: str) -> Any:
-    """The daemon's JSON on a file `disk.img` that was put."""
-    (folder / "disk.img").write_bytes(data)
-    ran = await casd("put", "disk.img", *arguments, "--json")
-    assert ran.code == 0, ran.err
-    (folder / "disk.img").unlink()
-    return ran.json
-
-
-async def test_put_tells_uuid_digest_and_size(casd: Run, folder: Path, data: bytes) -> None:
-    (folder / "notes.txt").write_bytes(data)
-
-    ran = await casd("put", "notes.txt")
-
-    facts = dict(line.split(None, 1) for line in ran.lines)
-    assert ran.code == 0
-    assert UUID(facts["uuid"])
-    assert facts["sha512"] == sha512(data)
-    assert facts["size"].startswith(f"{len(data)} ")
-
-
-async def test_put_remembers_the_filename_and_guesses_the_type(casd: Run, folder: Path) -> None:
-    (folder / "notes.txt").write_bytes(b"hello")
-
-    guessed = (await casd("put", "notes.txt", "--json")).json
-    told = (await casd("put", "notes.txt", "--content-type", "a/b", "--filename", "c.d", "--json")).json
-
-    assert (guessed["content_type"], guessed["filename"]) == ("text/plain", "notes.txt")
-    assert (told["content_type"], told["filename"]) == ("a/b", "c.d")
-
-
-async def test_put_of_an_odd_filename_remembers_what_can_be_told(casd: Run, folder: Path, name: str) -> None:
-    odd = os.fsdecode(b"odd\n\x1b[31m \xff.txt")
-    (folder / odd).write_bytes(b"hello")
-
-    ran = await casd("put", odd, name, "--json")
-
-    assert ran.code == 0, ran.err
-    assert ran.json["blob"]["filename"] == "odd__[31m \ufffd.txt"
-
-
-@pytest.mark.parametrize("option", ["--content-type=a\r\nX-Header: b", "--namespace=a/b", "--filename=\udcff"])
-async def test_put_refuses_what_cannot_be_sent(casd: Run, option: str) -> None:
-    ran = await casd("put", "-", option)
-
-    assert ran.code == 2
-    assert len(ran.err.splitlines()) == 1
-
-
-async def test_put_under_a_name_makes_its_versions(casd: Run, folder: Path, name: str) -> None:
-    first = await stored(casd, folder, b"one", name)
-    second = await stored(casd, folder, b"two", name)
-
-    assert (first["name"], first["version"], second["version"]) == (name, 1, 2)
-    assert (await casd("get", name, "-")).out == "two"
-    assert (await casd("get", name, "-", "--version", "1")).out == "one"
-    assert (await casd("get", name, "-", "--as-of", first["created_at"])).out == "one"
-
-
-async def test_put_stores_standard_input(casd: Run, data: bytes) -> None:
-    ran = await casd("put", "-", "--json", stdin=data)
-
-    assert ran.json["sha512"] == sha512(data)
-
-
-async def test_put_stores_an_empty_file(casd: Run, folder: Path) -> None:
-    assert (await stored(casd, folder, b""))["size"] == 0
-
-
-async def test_put_of_what_is_not_there_names_it(casd: Run) -> None:
-    ran = await casd("put", "no-such-file")
-
-    assert ran.code == 1
-    assert ran.err == "casd: no-such-file: No such file or directory\n"
-
-
-async def test_interrupting_a_silent_input_ends_it(start: Start, daemon: Any, remote: Remote) -> None:
-    async with Proxy(daemon.url, Fault("stall", after=1_000_000, of="requests")) as proxy:
-        process = await start("put", "-", env=remote(proxy.url))
-        assert process.stdin is not None
-        process.stdin.write(bytes(1 << 20))
-        await proxy.stalled()  # what there was has been sent: now more input is waited for
-        process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.wait(), PATIENCE_S)  # while its standard input stays open
-        ran = await ended(process)
-
-    assert ran.code == 130
-    assert ran.err == "casd: interrupted\n"
 
 
 async def test_get_fetches_by_uuid_digest_and_name(casd: Run, folder: Path, data: bytes, name: str) -> None:
@@ -279,40 +178,3 @@ async def test_get_ends_quietly_when_nobody_reads_on(start: Start, folder: Path,
     assert process.stderr is not None
     assert await process.stderr.read() == b""
     assert process.returncode == 1
-
-
-async def test_a_bar_is_drawn_on_a_terminal_only(casd: Run, daemon: Any, folder: Path, data: bytes, name: str) -> None:
-    (folder / "disk.img").write_bytes(data)
-
-    elsewhere = await casd("put", "disk.img", name)
-    drawn = await asyncio.to_thread(_on_terminal, ["put", "disk.img", name], daemon.env, folder)
-
-    assert elsewhere.err == ""
-    assert b"disk.img" in drawn
-    assert b"\x1b[" in drawn
-
-
-def _on_terminal(arguments: list[str], environment: dict[str, str], folder: Path) -> bytes:
-    """What a run draws on its standard error, a terminal."""
-    import subprocess
-    import sys
-
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "casd", *arguments],
-        cwd=folder,
-        env={**environment, "TERM": "xterm"},
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    drawn = b""
-    try:
-        while part := os.read(ours, 4096):
-            drawn += part
-    except OSError:  # Linux tells so that the other side was closed
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait() == 0
-    return drawn
