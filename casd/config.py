@@ -92,8 +92,24 @@ def load(file: Path | None, environment: Mapping[str, str], overrides: Mapping[s
     try:
         return Config.model_validate(values)
     except ValidationError as error:
-        lines = [f"[{'] '.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()]
-        raise ConfigError("; ".join(lines)) from None
+        raise ConfigError(
+            "; ".join(explained(item["loc"], item["type"], item["msg"]) for item in error.errors())
+        ) from None
+
+
+def explained(place: tuple[int | str, ...], kind: str, message: str) -> str:
+    """What is wrong where: `[server] port: Input should be less than or equal to 65535`."""
+    section, *keys = (str(part) for part in place)
+    where = f"[{section}] {'.'.join(keys)}".strip()
+    if kind != "extra_forbidden":
+        return f"{where}: {message}"
+    known = Config.model_fields
+    if keys:
+        kind_of_section = known[section].annotation
+        assert isinstance(kind_of_section, type)
+        assert issubclass(kind_of_section, Section)
+        known = kind_of_section.model_fields
+    return f"{where}: unknown; known: {', '.join(known)}"
 
 
 def read_file(file: Path) -> dict[str, Any]:
@@ -104,6 +120,8 @@ def read_file(file: Path) -> dict[str, Any]:
         raise ConfigError(f"{file}: {error.strerror}") from None
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: not UTF-8, which TOML is") from None
 
 
 def put(values: dict[str, Any], section: str, key: str, value: object) -> None:

@@ -163,7 +163,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
     except OSError as error:
-        raise CasdError(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+        raise CasdError(
+            f"cannot listen on {host}:{port}: {error.strerror}; name another with --host or --port"
+        ) from error
     return listener
 
 

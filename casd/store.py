@@ -146,11 +146,14 @@ class BlobStore:
             raise missing
         if as_of is not None:
             version = await self.catalogue.version_as_of(namespace, name, as_of)
+            missing = NameNotFound(f"{namespace}/{name} had no version then")
         else:
             version = await self.catalogue.version(namespace, name, number)
             if number is not None:
                 missing = VersionNotFound(f"there is no version {number} of {namespace}/{name}")
         blob = version.blob.at(self.now()) if version is not None and version.blob is not None else None
+        if number is None and version is not None and version.is_marker:
+            missing = NameNotFound(f"{namespace}/{name} is hidden since version {version.number}: it can be undeleted")
         if version is None or blob is None:
             raise missing
         return replace(version, blob=blob), blob

@@ -93,11 +93,12 @@ class Proxy:
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for end in (writer, up_writer):
+                end.close()  # before anything that waits, and so may be cancelled
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
             for end in (writer, up_writer):
-                end.close()
                 with suppress(OSError):
                     await end.wait_closed()
             self._ended.set()

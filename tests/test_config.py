@@ -72,6 +72,21 @@ def test_what_clients_read_from_the_environment_is_not_the_daemons() -> None:
     load(None, {"CASD_URL": "http://x", "CASD_TOKEN": "y", "CASD_NAMESPACE": "z"}, {})
 
 
+def test_a_file_that_is_not_utf8_is_refused_by_its_name(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes("# für alle\n".encode("latin-1"))
+
+    with pytest.raises(ConfigError, match=r"config\.toml: not UTF-8"):
+        load(file, {}, {})
+
+
+def test_an_unknown_key_is_told_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match=r"^\[server\] prot: unknown; known: host, port, event_loop$"):
+        load(None, {}, {"server.prot": 1})
+    with pytest.raises(ConfigError, match=r"^\[servr\]: unknown; known: server, storage, auth, limits, upkeep$"):
+        load(None, {}, {"servr.port": 1})
+
+
 def test_a_missing_file_is_refused_by_its_name(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="nowhere.toml"):
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
         load(tmp_path / "nowhere.toml", {}, {})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from casd.cli.arguments import DEFAULT_NAMESPACE, STANDARD_STREAM, json_option, namespace_option
+from casd.cli.arguments import DEFAULT_NAMESPACE, STANDARD_STREAM, json_option, namespace_option, what
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.progress import bar
 from casd.cli.text import echo_json, human_size, printable
@@ -49,6 +49,10 @@ def put(
 
     Its SHA-512 is computed on the way and compared with what the daemon stored.
     """
+    if name is not None and not isinstance(what(name), str):
+        raise click.UsageError(
+            f"{name} would be taken for a UUID or a digest by every other command; name it otherwise."
+        )
     filename = filename or _own_name(file)
     content_type = content_type or guessed_type(filename or name or "")
 

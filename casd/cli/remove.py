@@ -42,8 +42,8 @@ def rm(
 ) -> None:
     """Remove WHAT: a blob by its UUID, or a name.
 
-    A name is only hidden: `casd undelete` brings it back, until upkeep purges it. A blob that versions hold
-    stays readable with them.
+    A name is only hidden: `casd undelete` brings it back, until upkeep purges it; what --version or --purge
+    removes is gone. A blob that versions hold stays readable with them.
     """
     wanted = what(what_text)
     only_for_names(wanted, version=version, purge=purge)

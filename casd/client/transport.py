@@ -118,6 +118,9 @@ async def _refusal(response: aiohttp.ClientResponse) -> ClientError:
             "casd sends none, so it was not followed: is the address right?"
         )
     problem = await _problem(response)
+    is_explained = response.method != "HEAD"  # which has no body to say why
+    if response.status == 404 and is_explained and _text(problem, "code") in (None, "no-such-path"):
+        return UnexpectedAnswer(f"{response.url.with_query(None)} is nothing that casd knows: is the address right?")
     return Refused(
         response.status,
         _text(problem, "code") or f"http-{response.status}",
@@ -168,10 +171,12 @@ def _query(query: Query | None) -> str:
 
 
 def _why(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorSSLError):  # its number is OpenSSL's, not the system's
+        return f"{error.os_error.strerror or error.os_error}; does it speak TLS? Plain HTTP is http://"
     if isinstance(error, aiohttp.ClientConnectorError):
         number = error.os_error.errno
         # A resolver's numbers are negative, and its text is better than strerror's.
-        return os.strerror(number) if number and number > 0 else str(error.os_error)
+        return os.strerror(number) if number and number > 0 else error.os_error.strerror or str(error.os_error)
     if isinstance(error, aiohttp.ClientPayloadError):
         return "it was cut in the middle of the answer"
     if isinstance(error, aiohttp.ServerDisconnectedError):

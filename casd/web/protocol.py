@@ -240,7 +240,14 @@ class Connection(RequestHandler):
     ) -> tuple[web.StreamResponse, bool]:
         result = await super().finish_response(request, resp, start_time)
         # The query is left out: it can carry a signature.
-        log.info("request method=%s path=%s status=%d", request.method, request.rel_url.raw_path, resp.status)
+        log.info(
+            "request id=%s address=%s method=%s path=%s status=%d",
+            request.get(REQUEST_ID, "-"),
+            self._address or "-",
+            request.method,
+            request.rel_url.raw_path,
+            resp.status,
+        )
         return result
 
     def request_begins(self) -> None:

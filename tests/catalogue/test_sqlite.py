@@ -10,6 +10,7 @@ import xxhash
 from casd.catalogue.base import BlobFilter
 from casd.catalogue.sqlite import SqliteCatalogue, schema
 from casd.model import Page
+from tests.catalogue.conftest import Opener
 from tests.catalogue.plans import Statements, objections, plan, record
 from tests.contracts.catalogue import CatalogueContract
 from tests.contracts.desk import ALICE, NO_FILTER
@@ -71,7 +72,9 @@ async def test_a_statement_that_scans_or_sorts_would_be_found(
 # -- a page costs the same wherever it starts ---------------------------------------------------------------------
 
 ROWS = 10_000
-PAGE_STEPS = 25_000  # of SQLite's virtual machine: 1,900 for a row of ten with its 100 names; a scan of ROWS takes 70,000
+PAGE_STEPS = (
+    25_000  # of SQLite's virtual machine: 1,900 for a row of ten with its 100 names; a scan of ROWS takes 70,000
+)
 
 
 def fill(path: Path) -> None:
@@ -158,13 +161,14 @@ LISTINGS = {
 
 @pytest.mark.parametrize("after", [None, 5000, 9970], ids=["first", "middle", "last"])
 @pytest.mark.parametrize("listing", LISTINGS)
-async def test_a_page_costs_the_same_wherever_it_starts(filled: Path, listing: str, after: int | None) -> None:
-    catalogue = await SqliteCatalogue.open(filled, counting_uuids(), payloads_exist=True)
+async def test_a_page_costs_the_same_wherever_it_starts(
+    open_catalogue: Opener, filled: Path, listing: str, after: int | None
+) -> None:
+    catalogue = await open_catalogue(filled, payloads_exist=True)
     ticks: list[None] = []
     await catalogue._listings._db.set_progress_handler(lambda: ticks.append(None), 10)
 
     page: Page[object] = await LISTINGS[listing](catalogue, after)
 
-    await catalogue.close()
     assert page.items
     assert len(ticks) * 10 < PAGE_STEPS

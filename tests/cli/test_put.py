@@ -129,3 +129,15 @@ def _on_terminal(arguments: list[str], environment: dict[str, str], folder: Path
         os.close(ours)
     assert process.wait() == 0
     return drawn
+
+
+@pytest.mark.parametrize("name", ["01a1fc04-fa4a-7f48-a858-f09f33011e90", "ab" * 64, "sha512:" + "ab" * 64])
+async def test_a_name_that_other_commands_would_not_take_for_one_is_refused(
+    casd: Run, name: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("x")
+
+    ran = await casd("put", str(tmp_path / "file"), name)
+
+    assert ran.code == 2
+    assert "would be taken for" in ran.err

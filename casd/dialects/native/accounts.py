@@ -30,16 +30,18 @@ async def add_token(request: web.Request) -> web.StreamResponse:
         await read_json(request), {"name": str, "role": str, "namespaces": list, "expires_in": float}
     )
     name, expires_in = wanted.get("name"), wanted.get("expires_in")
+    if any(wanted.get(field) is None for field in ("name", "role", "namespaces")):
+        raise InvalidInput("a token has a name, a role, and namespaces, of which the first is its home")
     token = Token(
         uuid=new_uuid(),
-        name=checked_text(name, "name", 255) if isinstance(name, str) else "",
+        name=checked_text(str(name), "name", 255),
         role=auth.checked_role(str(wanted.get("role"))),
         namespaces=tuple(namespace_list(wanted.get("namespaces"), "namespaces")),
         created_at=store.now(),
         expires_at=None if expires_in is None else seconds_from(expires_in, "expires_in", store.now()),
     )
-    if not token.name or not token.namespaces:
-        raise InvalidInput("a token has a name and at least one namespace: the first is its home")
+    if not token.namespaces:
+        raise InvalidInput("a token has at least one namespace: the first is its home")
     secret = auth.new_secret()
     await store.catalogue.add_token(token, auth.secret_hash(secret))
     return json_response(token_json(token) | {"token": secret}, 201, {"Location": f"/v1/tokens/{token.uuid}"})
