@@ -1,0 +1,363 @@
+"""Starting on whatever a folder may hold: a clear refusal that touches nothing, or a start that loses nothing."""
+
+import os
+import random
+import shutil
+import signal
+import socket
+import sqlite3
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Daemon, skip_loudly
+from tests.crash.asking import ask, data_of, listed_blobs, post
+from tests.crash.folder import CATALOGUE, check_catalogue, everything, incoming, payload_files, payload_path, sha512
+from tests.crash.tracing import Nursery
+
+PAYLOADS = [b"first", b"second" * 5000]
+START_LIMIT_S = 60
+PAGE_BYTES = 4096
+
+Damage = Callable[[Path], None]
+NewDaemon = Callable[..., Daemon]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of a daemon that was stopped, with payloads in it."""
+    daemon = Daemon(tmp_path_factory.mktemp("model") / "data").start()
+    for data in PAYLOADS:
+        assert post(daemon, data).status == 201
+    assert daemon.stop() == 0
+    return daemon.data
+
+
+@pytest.fixture
+def stopped(model: Path, new_daemon: NewDaemon) -> Daemon:
+    """A daemon that is not started yet, on a copy of that folder."""
+    daemon = new_daemon()
+    shutil.copytree(model, daemon.data)
+    return daemon
+
+
+@pytest.fixture
+def running(new_daemon: NewDaemon) -> Daemon:
+    return new_daemon().start()
+
+
+def refusal(daemon: Daemon, *flags: str) -> str:
+    """What the daemon says on stderr when it does not start: one line."""
+    command = [sys.executable, "-m", "casd", "serve", "--port", "0", *flags]
+    ended = subprocess.run(command, env=daemon.env, capture_output=True, text=True, timeout=START_LIMIT_S)
+    assert ended.returncode == 1, ended
+    assert ended.stdout == ""
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("casd: ")
+    return line
+
+
+def uuids_of(daemon: Daemon) -> dict[str, str]:
+    return {blob["sha512"]: blob["uuid"] for blob in listed_blobs(daemon)}
+
+
+def assert_serves(daemon: Daemon, payloads: list[bytes]) -> None:
+    """All payloads are there and no other; more can be stored."""
+    uuids = uuids_of(daemon)
+    assert uuids.keys() == {sha512(data) for data in payloads}
+    for data in payloads:
+        assert data_of(daemon, uuids[sha512(data)]).body == data
+    assert post(daemon, b"one more").status == 201
+
+
+# -- refusals -------------------------------------------------------------------------------------------------------
+
+
+def test_a_second_daemon_on_the_same_folder_is_refused_and_the_first_serves_on(running: Daemon) -> None:
+    assert post(running, PAYLOADS[0]).status == 201
+    before = everything(running.data)
+
+    said = refusal(running)
+
+    assert "another casd serves" in said
+    assert str(running.data) in said
+    assert "--data" in said
+    assert everything(running.data) == before
+    assert_serves(running, PAYLOADS[:1])
+
+
+def garbage_header(catalogue: Path) -> None:
+    overwrite(catalogue, 0, b"garbage!" * 16)
+
+
+def truncated(catalogue: Path) -> None:
+    os.truncate(catalogue, catalogue.stat().st_size - PAGE_BYTES)
+
+
+def truncated_within_its_header(catalogue: Path) -> None:
+    os.truncate(catalogue, 50)
+
+
+def zeroed_schema_page(catalogue: Path) -> None:
+    """The schema has outgrown its first page, which names its others (SQLite's file format, 1.6)."""
+    first = catalogue.read_bytes()[:PAGE_BYTES]
+    assert first[100] == 5, "not an interior page of a table"
+    (child,) = struct.unpack(">I", first[108:112])
+    overwrite(catalogue, (child - 1) * PAGE_BYTES, bytes(PAGE_BYTES))
+
+
+def missing(catalogue: Path) -> None:
+    catalogue.unlink()
+
+
+def empty(catalogue: Path) -> None:
+    os.truncate(catalogue, 0)
+
+
+def newer_schema(catalogue: Path) -> None:
+    sql(catalogue, "INSERT INTO schema_migration (number, name, applied_at) VALUES (9999, 'of the future', 0)")
+
+
+def without_a_schema_record(catalogue: Path) -> None:
+    sql(catalogue, "DELETE FROM schema_migration")
+
+
+def foreign(catalogue: Path) -> None:
+    catalogue.unlink()
+    sql(catalogue, "CREATE TABLE bookmarks (url TEXT)", "INSERT INTO bookmarks VALUES ('https://example.org')")
+
+
+def foreign_with_a_wal(catalogue: Path) -> None:
+    catalogue.unlink()
+    sql(catalogue, "PRAGMA journal_mode = WAL", "CREATE TABLE bookmarks (url TEXT)")
+
+
+def without_a_table(catalogue: Path) -> None:
+    catalogue.unlink()
+    sql(catalogue, "CREATE TABLE t (a)", "DROP TABLE t")
+
+
+def overwrite(path: Path, offset: int, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(data)
+
+
+def sql(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        for statement in statements:
+            db.execute(statement)
+            db.commit()
+
+
+DAMAGES = [
+    (garbage_header, "restore it from a backup"),
+    (truncated, "restore it from a backup"),
+    (truncated_within_its_header, "restore it from a backup"),
+    (zeroed_schema_page, "restore it from a backup"),
+    (missing, "restore it from a backup"),
+    (empty, "restore it from a backup"),
+    (without_a_table, "restore it from a backup"),
+    (without_a_schema_record, "restore it from a backup"),
+    (newer_schema, "start the newer casd again"),
+    (foreign, "point [storage] data elsewhere"),
+    (foreign_with_a_wal, "point [storage] data elsewhere"),
+]
+
+
+@pytest.mark.parametrize(("damage", "advice"), DAMAGES)
+def test_an_unusable_catalogue_is_refused_with_advice_and_nothing_is_touched(
+    stopped: Daemon, damage: Damage, advice: str
+) -> None:
+    damage(stopped.data / CATALOGUE)
+    before = everything(stopped.data)
+
+    said = refusal(stopped)
+
+    assert advice in said
+    assert everything(stopped.data) == before
+
+
+@pytest.mark.parametrize("damage", [garbage_header, truncated_within_its_header, missing, empty])
+def test_a_catalogue_damaged_after_a_kill_is_refused_and_its_wal_is_kept(running: Daemon, damage: Damage) -> None:
+    assert post(running, PAYLOADS[0]).status == 201
+    running.kill()
+    assert (running.data / f"{CATALOGUE}-wal").stat().st_size > 0
+    damage(running.data / CATALOGUE)
+    before = everything(running.data)
+
+    said = refusal(running)
+
+    assert "restore it from a backup" in said
+    assert everything(running.data) == before
+
+
+def test_a_data_folder_that_must_exist_is_not_made(new_daemon: NewDaemon) -> None:
+    daemon = new_daemon(CASD_STORAGE__MUST_EXIST="true")
+
+    said = refusal(daemon)
+
+    assert "must_exist" in said
+    assert "mounted?" in said
+    assert not daemon.data.exists()
+
+
+def test_a_read_only_folder_is_refused(stopped: Daemon) -> None:
+    mount("--bind", str(stopped.data), str(stopped.data))
+    try:
+        mount("-o", "remount,bind,ro", str(stopped.data))
+        before = everything(stopped.data)
+
+        said = refusal(stopped)
+
+        assert "Read-only file system" in said
+        assert "--data" in said
+        assert everything(stopped.data) == before
+    finally:
+        subprocess.run(["umount", str(stopped.data)], check=True)
+
+
+def mount(*arguments: str) -> None:
+    done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        skip_loudly(f"mount is not permitted here: {done.stderr.strip()}")
+
+
+def test_a_data_folder_that_is_a_file_is_refused(new_daemon: NewDaemon) -> None:
+    daemon = new_daemon()
+    daemon.data.write_text("not a folder")
+
+    said = refusal(daemon)
+
+    assert "Not a directory" in said
+    assert "--data" in said
+    assert daemon.data.read_text() == "not a folder"
+
+
+def test_a_port_that_is_taken_is_refused(stopped: Daemon) -> None:
+    before = everything(stopped.data)
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+
+        said = refusal(stopped, "--port", port)
+
+    assert f"127.0.0.1:{port}" in said
+    assert "--port" in said
+    assert everything(stopped.data) == before
+
+
+# -- starts ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_folder_that_was_refused_starts_once_its_catalogue_is_restored(stopped: Daemon, model: Path) -> None:
+    missing(stopped.data / CATALOGUE)
+    refusal(stopped)
+    shutil.copy(model / CATALOGUE, stopped.data / CATALOGUE)
+
+    stopped.start()
+
+    assert_serves(stopped, PAYLOADS)
+
+
+def test_leftovers_of_uploads_are_removed_at_the_start_and_payloads_are_not(stopped: Daemon) -> None:
+    (stopped.data / "incoming" / "01900000-0000-7000-8000-000000000000").write_bytes(b"half an uploa")
+    (stopped.data / "incoming" / "another").write_bytes(b"")
+    orphan = payload_path(stopped.data, sha512(b"orphan"))
+    orphan.parent.mkdir(exist_ok=True)
+    orphan.write_bytes(b"orphan")
+
+    stopped.start()
+
+    assert incoming(stopped.data) == []
+    assert orphan.read_bytes() == b"orphan"
+    assert_serves(stopped, PAYLOADS)
+
+
+def test_the_address_of_a_killed_daemon_does_not_stand_in_the_way(running: Daemon) -> None:
+    assert running.process is not None
+    os.kill(running.pid, signal.SIGKILL)
+    running.process.wait(timeout=START_LIMIT_S)
+    stale = running.url
+
+    running.start()
+
+    assert running.url != stale
+    assert ask(running, "GET", "/readyz").status == 200
+    assert running.stop() == 0
+    assert not (running.data / "address").exists()
+
+
+def test_a_deleted_admin_token_is_made_anew_and_works(stopped: Daemon) -> None:
+    token = stopped.data / "admin.token"
+    old = token.read_text()
+    token.unlink()
+
+    stopped.start()
+
+    assert token.read_text() != old
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert_serves(stopped, PAYLOADS)
+
+
+def test_a_kill_leaves_everything_acknowledged_to_a_start_without_shm_files(running: Daemon, tmp_path: Path) -> None:
+    for data in PAYLOADS:
+        assert post(running, data).status == 201
+    running.kill()
+    (running.data / f"{CATALOGUE}-shm").unlink()  # what a power cut may leave of it is worth nothing
+
+    check_catalogue(running.data, tmp_path / "copy")
+    running.start()
+
+    assert_serves(running, PAYLOADS)
+
+
+@pytest.mark.parametrize(
+    ("calls", "step"),
+    [("fdatasync,fsync,ftruncate,unlink", 1), ("pwrite64", 4)],  # most writes are alike: frames of one transaction
+)
+def test_a_kill_at_any_disk_call_of_the_first_migration_leaves_a_startable_catalogue(
+    tmp_path: Path, calls: str, step: int
+) -> None:
+    """Only the catalogue's part of a start: a whole daemon takes too long for so many."""
+    folder = tmp_path / "data"
+    nursery = Nursery(
+        "from pathlib import Path\nfrom casd.catalogue.sqlite.schema import open_writer",
+        f"open_writer(Path({str(folder / CATALOGUE)!r}), False).close()",
+    )
+    with closing(nursery):
+        number = 1
+        folder.mkdir()
+        while nursery.run_killed(calls, number) == -signal.SIGKILL:
+            assert nursery.run() == 0, f"killed at call {number} of {calls}"
+            number += step
+            shutil.rmtree(folder)
+            folder.mkdir()
+
+    assert number > 8
+
+
+def test_a_daemon_killed_anywhere_in_its_first_start_starts_again(new_daemon: NewDaemon) -> None:
+    moments = random.Random(7)
+    for _ in range(6):
+        daemon = new_daemon()
+        with subprocess.Popen(
+            [sys.executable, "-m", "casd", "serve", "--port", "0"], env=daemon.env, stderr=subprocess.DEVNULL
+        ) as process:
+            # Not to wait for anything: a kill comes when it comes. A start takes about 0.3 s.
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(moments.uniform(0.15, 0.4))
+            process.kill()
+        (daemon.data / "address").unlink(missing_ok=True)
+
+        daemon.start()
+
+        assert post(daemon, b"stored").status == 201
+        assert daemon.stop() == 0
+        assert payload_files(daemon.data) == {sha512(b"stored")}
