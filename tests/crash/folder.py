@@ -59,10 +59,11 @@ def check_catalogue(data: Path, scratch: Path) -> None:
     """The catalogue as it lies there is whole, and its counters are what a recount gives.
 
     Looked at in a copy: opening the file itself would recover its WAL, which is what the daemon must be able to do.
+    A daemon may run, if nothing is written meanwhile.
     """
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir()
-    for suffix in ("", "-wal"):
+    for suffix in ("-wal", ""):  # in this order a checkpoint between the two does no harm
         source = data / (CATALOGUE + suffix)
         if source.exists():
             shutil.copy(source, scratch / source.name)

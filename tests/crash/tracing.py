@@ -88,7 +88,10 @@ def strace(pid: int, *options: str, output: Path) -> Iterator[None]:
         # strace ends by itself with the process; told to let go of one that is just dying, it can hang.
         if Path(f"/proc/{pid}").exists():
             tracer.send_signal(signal.SIGINT)
-        tracer.communicate(timeout=PATIENCE_S)
+        try:
+            tracer.communicate(timeout=PATIENCE_S)
+        finally:
+            tracer.kill()  # nothing is left behind, whatever went wrong
 
 
 # -- kills at every moment ------------------------------------------------------------------------------------------
@@ -165,20 +168,25 @@ class Call:
 
 
 _WHOLE = re.compile(r"(\d+) +(\w+)\((.*)\) += (.*)")
-_BEGUN = re.compile(r"(\d+) +(\w+)\((.*) <unfinished \.\.\.>")
+_BEGUN = re.compile(r"(\d+) +(\w+)\((.*?),? <(?:unfinished|detached) \.\.\.>")
 _RESUMED = re.compile(r"(\d+) +<\.\.\. (\w+) resumed>(.*)\) += (.*)")
 
 
 def parse(record: str) -> list[Call]:
-    """The calls in the order of their ends. A call that another thread interrupts stands in two lines."""
+    """The calls in the order of their ends. A call that another thread interrupts stands in two lines.
+
+    One that had not ended when the recording did comes last: the client can have an answer before its `send` returns.
+    """
     calls = []
-    open_calls: dict[str, tuple[int, str]] = {}
-    for number, line in enumerate(record.splitlines()):
+    open_calls: dict[str, tuple[int, str, str]] = {}
+    lines = record.splitlines()
+    for number, line in enumerate(lines):
         if begun := _BEGUN.fullmatch(line):
-            open_calls[begun[1]] = number, begun[3]
+            open_calls[begun[1]] = number, begun[2], begun[3]
         elif resumed := _RESUMED.fullmatch(line):
-            began, text = open_calls.pop(resumed[1], (number, ""))
+            began, _, text = open_calls.pop(resumed[1], (number, "", ""))
             calls.append(Call(began, number, resumed[2], text + resumed[3], resumed[4]))
         elif whole := _WHOLE.fullmatch(line):
             calls.append(Call(number, number, whole[2], whole[3], whole[4]))
+    calls += [Call(began, len(lines), name, text, "?") for began, name, text in open_calls.values()]
     return calls

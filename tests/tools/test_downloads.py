@@ -1,0 +1,293 @@
+"""Strangers' tools, unmodified: curl, wget and aria2c fetch and send, and go on after a connection was cut."""
+
+import asyncio
+import hashlib
+import random
+import shutil
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from tests.conftest import Daemon, skip_loudly
+from tests.proxy import Fault, Proxy
+from tests.web.wire import ask, has_payload, incoming, wait_until
+
+SIZE = 4 << 20
+CUT = Fault("cut", 1_500_000)
+CUT_UPLOAD = Fault("cut", 1_500_000, of="requests")
+PARTIAL_FILE = 18  # curl's exit code for a transfer that ended too early
+PATIENCE_S = 60
+
+
+def tool(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        skip_loudly(f"{name} is missing")
+    return path or ""
+
+
+async def run(*command: str) -> int:
+    """The exit code; what the tool said comes up if the test fails."""
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    async with asyncio.timeout(PATIENCE_S):
+        said, _ = await process.communicate()
+    print(" ".join(command), said.decode("utf-8", "replace")[-2000:], sep="\n")
+    return process.returncode or 0
+
+
+class Shop:
+    """A payload behind a name, by which a tool might be given another version half way, and behind a UUID."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self.daemon = daemon
+        self.data = random.randbytes(SIZE)
+        self.name = f"/v1/names/default/tools/{uuid4()}"
+        version = ask(daemon, "PUT", self.name, self.data)
+        assert version.status == 201
+        self.blob = f"/v1/blobs/{version.json['blob']['uuid']}/data"
+        self.auth = f"Authorization: Bearer {daemon.token}"
+
+
+@pytest.fixture
+def shop(shared_daemon: Daemon) -> Shop:
+    return Shop(shared_daemon)
+
+
+@pytest.fixture(params=["blob", "name"])
+def path(request: pytest.FixtureRequest, shop: Shop) -> str:
+    return shop.blob if request.param == "blob" else shop.name
+
+
+# -- curl -------------------------------------------------------------------------------------------------------------
+
+
+def curl(shop: Shop, *arguments: str) -> Coroutine[Any, Any, int]:
+    return run(tool("curl"), "--silent", "--show-error", "--fail-with-body", "-H", shop.auth, *arguments)
+
+
+async def test_curl_goes_on_where_it_was_cut(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    async with Proxy(shop.daemon.url, CUT) as proxy:
+        first = await curl(shop, "-o", str(file), proxy.url + path)
+        had = file.stat().st_size
+
+        second = await curl(shop, "-C", "-", "-o", str(file), proxy.url + path)
+
+    assert (first, second) == (PARTIAL_FILE, 0)
+    assert 0 < had < SIZE
+    assert file.read_bytes() == shop.data
+    assert proxy.seen[1].answers < SIZE - had + 10_000  # the rest alone came over the wire
+
+
+async def test_curl_with_a_finished_file_has_nothing_to_fetch(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(shop.data)
+
+    code = await curl(shop, "-C", "-", "-o", str(file), shop.daemon.url + path)
+
+    # curl calls a 416 with its `bytes */size` a success from 7.88 or so on; before, an error 22 or 33.
+    assert code in (0, 22, 33)
+    assert file.read_bytes() == shop.data
+
+
+@pytest.mark.parametrize("wanted", [slice(0, 1), slice(1000, 70_001), slice(SIZE - 5, SIZE), slice(1 << 20, SIZE)])
+async def test_curl_fetches_a_range(shop: Shop, path: str, tmp_path: Path, wanted: slice) -> None:
+    file = tmp_path / "file"
+    text = f"{wanted.start}-{wanted.stop - 1}"
+
+    code = await curl(shop, "-r", text, "-o", str(file), shop.daemon.url + path)
+
+    assert code == 0
+    assert file.read_bytes() == shop.data[wanted]
+
+
+async def test_curl_fetches_a_suffix_that_was_cut_again(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    async with Proxy(shop.daemon.url, CUT) as proxy:
+        first = await curl(shop, "-r", "-2000000", "-o", str(file), proxy.url + shop.blob)
+
+        second = await curl(shop, "-r", "-2000000", "-o", str(file), proxy.url + shop.blob)
+
+    assert (first, second) == (PARTIAL_FILE, 0)
+    assert file.read_bytes() == shop.data[-2_000_000:]
+
+
+async def test_curl_puts_a_name_and_an_interrupted_try_leaves_nothing(shop: Shop, tmp_path: Path) -> None:
+    file, data, name = tmp_path / "up", random.randbytes(SIZE), f"/v1/names/default/tools/{uuid4()}"
+    file.write_bytes(data)
+    async with Proxy(shop.daemon.url, CUT_UPLOAD) as proxy:
+        first = await curl(shop, "-T", str(file), proxy.url + name)
+        is_kept = has_payload(shop.daemon, data)
+        status = ask(shop.daemon, "GET", name).status
+
+        second = await curl(shop, "-T", str(file), proxy.url + name)
+
+    assert first != 0
+    assert (is_kept, status) == (False, 404)
+    assert second == 0
+    assert ask(shop.daemon, "GET", name).body == data
+    wait_until(lambda: not incoming(shop.daemon), "the cut upload's stage is gone")
+
+
+async def test_curl_cannot_append_a_tail_as_a_new_version(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "up"
+    file.write_bytes(random.randbytes(SIZE))
+
+    code = await curl(shop, "-C", "1000000", "-T", str(file), shop.daemon.url + shop.name)
+
+    assert code == 22  # of --fail: 400
+    assert ask(shop.daemon, "GET", shop.name).body == shop.data
+
+
+async def test_curl_posts_a_file_and_an_interrupted_try_leaves_nothing(shop: Shop, tmp_path: Path) -> None:
+    file, answer, data = tmp_path / "up", tmp_path / "answer", random.randbytes(SIZE)
+    file.write_bytes(data)
+    arguments = ("--data-binary", f"@{file}", "-H", "Content-Type: a/b", "-o", str(answer))
+    async with Proxy(shop.daemon.url, CUT_UPLOAD) as proxy:
+        first = await curl(shop, *arguments, f"{proxy.url}/v1/blobs")
+        is_kept = has_payload(shop.daemon, data)
+
+        second = await curl(shop, *arguments, f"{proxy.url}/v1/blobs")
+
+    assert first != 0
+    assert not is_kept
+    assert second == 0
+    assert hashlib.sha512(data).hexdigest() in answer.read_text()
+    assert has_payload(shop.daemon, data)
+
+
+@pytest.mark.parametrize("size", [0, 5, SIZE])
+async def test_curl_that_waits_for_100_continue_stores_its_file(shop: Shop, tmp_path: Path, size: int) -> None:
+    file, data, name = tmp_path / "up", random.randbytes(size), f"/v1/names/default/tools/{uuid4()}"
+    file.write_bytes(data)
+
+    code = await curl(shop, "-H", "Expect: 100-continue", "-T", str(file), shop.daemon.url + name)
+
+    assert code == 0
+    assert ask(shop.daemon, "GET", name).body == data
+
+
+async def test_curl_streams_what_it_reads_from_a_pipe(shop: Shop, tmp_path: Path) -> None:
+    data, name = random.randbytes(SIZE), f"/v1/names/default/tools/{uuid4()}"
+    process = await asyncio.create_subprocess_exec(
+        *(tool("curl"), "-sS", "--fail", "-H", shop.auth, "-T", "-", "-o", str(tmp_path / "answer")),
+        shop.daemon.url + name,
+        stdin=asyncio.subprocess.PIPE,
+    )
+
+    async with asyncio.timeout(PATIENCE_S):
+        await process.communicate(data)
+
+    assert process.returncode == 0
+    assert ask(shop.daemon, "GET", name).body == data
+
+
+# -- wget -------------------------------------------------------------------------------------------------------------
+
+
+def wget(shop: Shop, file: Path, url: str, *arguments: str) -> Coroutine[Any, Any, int]:
+    return run(tool("wget"), "-nv", "--no-hsts", "-O", str(file), f"--header={shop.auth}", *arguments, url)
+
+
+async def test_wget_goes_on_by_itself_where_it_was_cut(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    async with Proxy(shop.daemon.url, CUT, CUT) as proxy:
+        code = await wget(shop, file, proxy.url + path, "--tries=5", "--waitretry=0")
+
+    assert code == 0
+    assert file.read_bytes() == shop.data
+    assert [b"Range: bytes=" in bytes(seen.requests) for seen in proxy.seen] == [False, True, True]
+
+
+async def test_wget_goes_on_with_a_file_of_an_earlier_run(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    async with Proxy(shop.daemon.url, CUT) as proxy:
+        first = await wget(shop, file, proxy.url + path, "--tries=1")
+        had = file.stat().st_size
+
+        second = await wget(shop, file, proxy.url + path, "-c", "--tries=1")
+
+    assert first != 0
+    assert second == 0
+    assert 0 < had < SIZE
+    assert file.read_bytes() == shop.data
+    assert f"Range: bytes={had}-".encode() in bytes(proxy.seen[1].requests)
+
+
+async def test_wget_with_a_finished_file_has_nothing_to_fetch(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_bytes(shop.data)
+
+    code = await wget(shop, file, shop.daemon.url + path, "-c", "--tries=1")
+
+    assert code == 0
+    assert file.read_bytes() == shop.data
+
+
+# -- aria2c -----------------------------------------------------------------------------------------------------------
+
+
+def aria2c(shop: Shop, file: Path, url: str, *arguments: str) -> Coroutine[Any, Any, int]:
+    options = ["-x8", "-s8", "-k1M", "--allow-overwrite=true", "--auto-file-renaming=false", "--file-allocation=none"]
+    options += ["--no-conf", "--max-tries=5", "--retry-wait=0", "--console-log-level=warn", "--summary-interval=0"]
+    place = ["-d", str(file.parent), "-o", file.name]
+    return run(tool("aria2c"), *options, *place, f"--header={shop.auth}", *arguments, url)
+
+
+async def test_aria2c_fetches_the_parts_at_once_though_one_is_cut(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    async with Proxy(shop.daemon.url, None, Fault("cut", 300_000)) as proxy:
+        code = await aria2c(shop, file, proxy.url + path)
+
+    assert code == 0
+    assert file.read_bytes() == shop.data
+    assert sum(b"Range: bytes=" in bytes(seen.requests) for seen in proxy.seen) >= 3
+
+
+async def test_aria2c_goes_on_with_the_parts_of_an_earlier_run(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    control = tmp_path / "file.aria2"  # what aria2c knows of the parts it has
+    cuts = [Fault("cut", 300_000)] * 20
+    async with Proxy(shop.daemon.url, *cuts) as proxy:
+        first = await aria2c(shop, file, proxy.url + path, "--max-tries=1")
+    had_parts = control.exists()
+    async with Proxy(shop.daemon.url) as proxy:
+        second = await aria2c(shop, file, proxy.url + path, "--continue=true")
+
+    assert first != 0
+    assert had_parts
+    assert second == 0
+    assert file.read_bytes() == shop.data
+    assert not control.exists()
+    assert any(b"Range: bytes=" in bytes(seen.requests) for seen in proxy.seen)
+
+
+async def test_aria2c_checks_the_sum_that_casd_tells(shop: Shop, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    digest = hashlib.sha512(shop.data).hexdigest()
+
+    good = await aria2c(shop, file, shop.daemon.url + shop.blob, f"--checksum=sha-512={digest}")
+
+    assert good == 0
+    assert file.read_bytes() == shop.data
+
+
+# -- all at once ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fetch", [wget, aria2c])
+async def test_a_tool_without_a_token_is_turned_away(
+    shop: Shop, tmp_path: Path, fetch: Callable[..., Coroutine[Any, Any, int]]
+) -> None:
+    shop.auth = "X-Nothing: 1"
+
+    assert await fetch(shop, tmp_path / "file", shop.daemon.url + shop.blob) != 0
+
+
+def test_the_daemon_saw_nothing_unusual(shared_daemon: Daemon) -> None:
+    assert "Traceback" not in shared_daemon.log

@@ -1,0 +1,140 @@
+"""The application in this process, over real files and a real catalogue: for what a daemon does not let a test reach.
+
+A test moves its clock, adds routes of its own, listens with TLS or on a Unix socket, or looks at its loop.
+"""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import uvloop
+from aiohttp import web
+
+from casd import auth
+from casd.catalogue.sqlite import SqliteCatalogue
+from casd.daemon import bound_socket, utc_now
+from casd.dialects.native import NATIVE
+from casd.locks import DigestLocks
+from casd.model import Blob, Role, Token
+from casd.payloads.local import LocalPayloads
+from casd.store import BlobStore, Description
+from casd.upkeep import Rules, Upkeep
+from casd.uuids import new_uuid
+from casd.web import application
+from casd.web.dialect import Dialect
+from casd.web.keys import Limits
+from casd.web.protocol import ConnectionLimits, Front, Traffic
+from casd.web.transmit import Transmitter
+
+R = TypeVar("R")
+
+LOOPS = {"asyncio": None, "uvloop": uvloop.new_event_loop}
+GRACE = timedelta(hours=1)
+
+
+def run_on(loop: str, work: Coroutine[Any, Any, R]) -> R:
+    with asyncio.Runner(loop_factory=LOOPS[loop]) as runner:
+        return runner.run(work)
+
+
+@dataclass
+class House:
+    store: BlobStore
+    traffic: Traffic
+    front: Front
+    principal: auth.Principal
+    secret: str
+    port: int  # TCP, on the loopback
+    tls_port: int
+    unix: Path
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.secret}"}
+
+    async def add(self, data: bytes) -> Blob:
+        async with await self.store.stage(len(data)) as staged:
+            await staged.append(data)
+            return await self.store.add(self.principal, self.principal.home, staged, Description())
+
+
+@asynccontextmanager
+async def open_house(
+    root: Path,
+    *,
+    dialects: Sequence[Dialect] = (NATIVE,),
+    now: Callable[[], datetime] = utc_now,
+    send_idle_timeout_s: float = 30,
+    tls: ssl.SSLContext | None = None,
+) -> AsyncIterator[House]:
+    """An application that listens on a TCP port, on a Unix socket, and with `tls` on a second port."""
+    root.mkdir(exist_ok=True)
+    async with AsyncExitStack() as stack:
+        payloads = await LocalPayloads.create(root, 0)
+        stack.push_async_callback(payloads.close)
+        catalogue = await SqliteCatalogue.open(root / "catalogue.sqlite3", new_uuid, payloads_exist=False)
+        stack.push_async_callback(catalogue.close)
+        locks = DigestLocks()
+        store = BlobStore(payloads, catalogue, locks, now=now, new_uuid=new_uuid, grace=GRACE, share_by_uuid=True)
+        stack.push_async_callback(store.close)
+        upkeep = Upkeep(payloads, catalogue, locks, Rules(GRACE, timedelta(days=7)), now)
+        stack.push_async_callback(upkeep.close)
+        transmitter = Transmitter(send_idle_timeout_s)
+        stack.push_async_callback(transmitter.close)
+
+        secret = auth.new_secret()
+        token = Token(new_uuid(), "admin", Role.ADMIN, ("default",), now(), None)
+        await catalogue.add_token(token, auth.secret_hash(secret))
+
+        traffic = Traffic(ConnectionLimits(30, send_idle_timeout_s, 0, 0))
+        app = application.build(
+            dialects,
+            store=store,
+            upkeep=upkeep,
+            transmitter=transmitter,
+            limits=Limits(1 << 30, 30),
+            traffic=traffic,
+        )
+        runner = web.AppRunner(app)
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        assert runner.server is not None
+        front = Front(runner.server, traffic)
+        ports = await listen(stack, front, traffic, root / "socket", tls)
+        yield House(store, traffic, front, auth.principal_of(token, now()), secret, *ports, root / "socket")
+
+
+async def listen(
+    stack: AsyncExitStack, front: Front, traffic: Traffic, unix: Path, tls: ssl.SSLContext | None
+) -> tuple[int, int]:
+    loop = asyncio.get_running_loop()
+    plain, secure = bound_socket("127.0.0.1", 0), bound_socket("127.0.0.1", 0)
+    ports = plain.getsockname()[1], secure.getsockname()[1]
+    servers = [
+        await loop.create_server(front.connect, sock=plain),
+        await loop.create_unix_server(front.connect, str(unix)),
+    ]
+    if tls is not None:
+        servers.append(await loop.create_server(front.connect, sock=secure, ssl=tls))
+    else:
+        secure.close()
+
+    async def stop() -> None:
+        for server in servers:
+            server.close()
+        assert await traffic.drain(30), "a request is still under way"
+
+    stack.push_async_callback(stop)
+    return ports
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def loop_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
