@@ -119,6 +119,17 @@ async def test_expiry_is_judged_after_the_cache(desk: Desk) -> None:
     assert await desk.blob(blob.uuid) == blob  # upkeep did not run, so moving the clock back brings it back
 
 
+async def test_what_upkeep_ended_does_not_come_back_when_the_clock_goes_back(desk: Desk) -> None:
+    blob = await desk.add(expires_in_s=60)
+    assert await desk.blob(blob.uuid) == blob
+    desk.clock.move(seconds=60)
+    await desk.expire()
+
+    desk.clock.move(seconds=-30)
+
+    assert await desk.blob(blob.uuid) is None
+
+
 class SlowReads:
     """Looks rows up like a cold disk: the row is read, and comes only when it is let go."""
 

@@ -110,6 +110,8 @@ def test_a_namespace_is_made_and_set(us: Party) -> None:
 
 
 def test_namespaces_are_listed_page_by_page(us: Party, them: Party) -> None:
+    them.settings()
+
     def names(wire: Wire) -> list[str]:
         return [item["name"] for item in listed(wire, "/v1/namespaces?limit=1")]
 

@@ -1,6 +1,7 @@
 """Names and versions, call by call, against the table of DESIGN.md 8."""
 
 import hashlib
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -230,6 +231,29 @@ def test_a_name_is_described_and_changed(us: Party) -> None:
     kept = us.reader.ask("GET", f"/v1/versions/{us.namespace}/a/b").json["items"]
     assert [version["version"] for version in kept] == [3, 4]
     assert us.writer.ask("PATCH", url, {"keep_versions": None}).json["keep_versions"] is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "status", "code"),
+    [
+        ({"": 1}, 400, "invalid-input"),
+        ({"a\nb": 1}, 400, "invalid-input"),
+        ({"a\u0000b": 1}, 400, "invalid-input"),
+        ({"x" * 1025: 1}, 400, "invalid-input"),
+        ({"good": 1, "large": "x" * 65_536}, 413, "too-large"),
+    ],
+    ids=lambda value: str(value)[:12],
+)
+def test_metadata_of_a_name_has_the_limits_of_a_blobs(
+    us: Party, metadata: dict[str, Any], status: int, code: str
+) -> None:
+    us.publish("a")
+    url = f"/v1/name-info/{us.namespace}/a"
+
+    answer = us.writer.ask("PATCH", url, {"metadata": metadata})
+
+    assert (answer.status, answer.code) == (status, code)
+    assert us.reader.ask("GET", url).json["metadata"] == {}
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "names"), ("GET", "versions"), ("GET", "name-info")])

@@ -9,7 +9,7 @@ from casd.auth import Principal
 from casd.catalogue.base import BlobFilter
 from casd.dialects.native.render import blob_json, json_response, page_json
 from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound, TooLarge
-from casd.model import Blob, BlobView, checked_namespace
+from casd.model import JSON, Blob, BlobView, checked_namespace
 from casd.store import BlobStore, Description
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
@@ -125,8 +125,7 @@ async def set_metadata(request: web.Request) -> web.StreamResponse:
     body = await read_json(request)
     if "value" not in body:
         raise InvalidInput('the body is {"value": ...}')
-    if len(json.dumps(body["value"], ensure_ascii=False).encode()) > METADATA_VALUE_LIMIT_BYTES:
-        raise TooLarge("a metadata value", METADATA_VALUE_LIMIT_BYTES)
+    check_metadata_value(body["value"])
     await store.set_metadata(principal, uuid, key, body["value"])
     return json_response({"value": body["value"]})
 
@@ -144,7 +143,17 @@ async def readable_metadata(request: web.Request) -> dict[str, object]:
 
 
 def metadata_key(request: web.Request) -> str:
-    return checked_text(decode(raw_segments(request)[4]), "a metadata key", METADATA_KEY_LIMIT_BYTES)
+    return checked_metadata_key(decode(raw_segments(request)[4]))
+
+
+def checked_metadata_key(text: str) -> str:
+    return checked_text(text, "a metadata key", METADATA_KEY_LIMIT_BYTES)
+
+
+def check_metadata_value(value: JSON) -> None:
+    """Raises TooLarge."""
+    if len(json.dumps(value, ensure_ascii=False).encode()) > METADATA_VALUE_LIMIT_BYTES:
+        raise TooLarge("a metadata value", METADATA_VALUE_LIMIT_BYTES)
 
 
 # -- by checksum --------------------------------------------------------------------------------------------------

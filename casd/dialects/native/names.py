@@ -5,7 +5,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from casd.dialects.native.blobs import description
+from casd.dialects.native.blobs import check_metadata_value, checked_metadata_key, description
 from casd.dialects.native.render import (
     json_response,
     name_info_json,
@@ -168,4 +168,8 @@ async def update(request: web.Request) -> web.StreamResponse:
     keep = changes.get("keep_versions")
     if keep is not None and (not isinstance(keep, int) or not 1 <= keep < 1 << 31):
         raise InvalidInput("keep_versions is at least 1, or null for the namespace's rule")
+    metadata = changes.get("metadata")
+    for key, value in metadata.items() if isinstance(metadata, dict) else ():
+        checked_metadata_key(key)
+        check_metadata_value(value)
     return json_response(name_info_json(await store.catalogue.update_name(namespace, name, changes)))
