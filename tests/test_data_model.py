@@ -351,6 +351,18 @@ async def test_undelete_removes_the_newest_marker_and_gives_the_newest_version(d
     assert (await desk.publish()).number == 3
 
 
+async def test_undelete_shows_the_name_also_where_removals_left_several_markers_at_its_end(desk: Desk) -> None:
+    first = await desk.publish()
+    await desk.hide()
+    await desk.publish()
+    await desk.hide()
+    await desk.remove(3)
+
+    assert await desk.undelete() == first
+    assert await desk.numbers() == [1]
+    assert await desk.names() == [NAME]
+
+
 async def test_undelete_of_a_name_that_is_shown_changes_nothing(desk: Desk) -> None:
     await desk.publish()
     await desk.hide()

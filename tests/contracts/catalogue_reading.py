@@ -238,7 +238,8 @@ class ListingContract:
         uuids = []
         for number in range(12):
             name = NAME if listing == "versions" else f"name {number:02}"
-            blob = (await desk.publish(name)).blob
+            namespace = BOB if listing == "blobs" and number > 5 else ALICE  # a page goes from one to the next
+            blob = (await desk.publish(name, namespace=namespace)).blob
             await desk.set_metadata(blob, "k", "x" * (1 << 20), limit_bytes=2 << 20)
             uuids.append(blob.uuid)
         fetch: dict[str, Any] = {

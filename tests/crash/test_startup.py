@@ -80,15 +80,20 @@ def assert_serves(daemon: Daemon, payloads: list[bytes]) -> None:
 
 def test_a_second_daemon_on_the_same_folder_is_refused_and_the_first_serves_on(running: Daemon) -> None:
     assert post(running, PAYLOADS[0]).status == 201
-    before = everything(running.data)
+    before = beside_the_catalogue(running.data)
 
     said = refusal(running)
 
     assert "another casd serves" in said
     assert str(running.data) in said
     assert "--data" in said
-    assert everything(running.data) == before
+    assert beside_the_catalogue(running.data) == before
     assert_serves(running, PAYLOADS[:1])
+
+
+def beside_the_catalogue(data: Path) -> dict[str, str]:
+    """Everything but the catalogue's files: the first daemon folds its WAL back when it is idle."""
+    return {name: content for name, content in everything(data).items() if not name.startswith("catalogue.")}
 
 
 def garbage_header(catalogue: Path) -> None:

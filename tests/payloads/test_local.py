@@ -18,6 +18,7 @@ import pytest
 from casd.errors import PayloadMissing, StorageFailed, StorageFull
 from casd.payloads import staged as staged_module
 from casd.payloads.local import LocalPayloads
+from tests.conftest import skip_loudly
 from tests.contracts.oracle import MIB, digest_of, receipt_of, some_bytes
 from tests.contracts.payload_store import (
     PayloadStoreContract,
@@ -979,7 +980,7 @@ def full_disk(tmp_path: Path) -> Iterator[Path]:
         timeout=PATIENCE_S,
     )
     if made.returncode:
-        pytest.skip(f"NOT TESTED: a really full disk, which needs the right to mount a tmpfs ({made.stderr.decode()})")
+        skip_loudly(f"a really full disk needs the right to mount a tmpfs: {made.stderr.decode()}")
     yield place
     subprocess.run(["umount", str(place)], check=True, timeout=PATIENCE_S)
 

@@ -279,7 +279,7 @@ def test_a_flood_beyond_the_cap_costs_no_descriptors(new_daemon: Callable[..., D
 
 # -- stopping ---------------------------------------------------------------------------------------------------------
 
-HUGE = 24 << 20  # more than the socket buffers of both sides hold
+HUGE = 12 << 20  # more than the socket buffers of both sides hold
 
 
 def is_refusing(daemon: Daemon) -> bool:

@@ -16,7 +16,7 @@ from tests.web.house import House, open_house, run_on
 from tests.web.wire import PATIENCE_S, wait_until
 
 DATA = random.Random("transports").randbytes(5 << 20)
-HUGE = 24 << 20  # more than the socket buffers of both sides hold
+HUGE = 12 << 20  # more than the socket buffers of both sides hold
 
 
 @pytest.fixture(scope="session")
