@@ -109,8 +109,8 @@ async def house(root: Path, tmp_path: Path) -> AsyncIterator[House]:
     store = BlobStore(
         payloads, catalogue, locks, now=clock, new_uuid=new_uuid, grace=timedelta(hours=1), share_by_uuid=True
     )
-    for namespace in ("alice", "bob", "carol", "default"):
-        await catalogue.ensure_namespace(namespace, NOW)
+    names = ("alice", "bob", "carol", "default")
+    await asyncio.gather(*(catalogue.ensure_namespace(name, NOW) for name in names))
     yield House(root, payloads, catalogue, locks, clock, store)
     await store.close()
     await catalogue.close()

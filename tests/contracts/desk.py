@@ -1,5 +1,6 @@
 """A catalogue as tests speak to it: short calls with defaults, a clock that is moved, facts as plain values."""
 
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -25,8 +26,7 @@ class Desk:
     new_uuid: Any = field(default_factory=counting_uuids)
 
     async def open(self) -> "Desk":
-        for namespace in (ALICE, BOB):
-            await self.catalogue.ensure_namespace(namespace, self.clock())
+        await asyncio.gather(*(self.catalogue.ensure_namespace(name, self.clock()) for name in (ALICE, BOB)))
         return self
 
     @property

@@ -372,6 +372,37 @@ async def test_a_read_that_gives_less_than_it_was_asked_goes_on(
     payload.close()
 
 
+@pytest.mark.parametrize("code", [errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO])
+async def test_a_read_that_would_wait_or_a_file_system_that_cannot_tell_is_left_to_a_thread(
+    store: LocalPayloads, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    receipt = await store_bytes(store, b"abc")
+    payload = await store.open(receipt.digest)
+
+    def refuse(*_: object) -> int:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "preadv", refuse)
+
+    assert payload.read_now(0, 3) is None
+    assert not payload.is_cached(0, 3)
+    assert await payload.read(0, 3) == b"abc"
+    payload.close()
+
+
+async def test_a_read_that_the_disk_fails_says_that_storage_failed(store: LocalPayloads, spy: DiskSpy) -> None:
+    data = some_bytes(400_000)
+    receipt = await store_bytes(store, data)
+    payload = await store.open(receipt.digest)
+    spy.fail("pread", "payloads/*")
+
+    with pytest.raises(StorageFailed):
+        await payload.read(0, len(data))
+
+    assert await payload.read(0, len(data)) == data
+    payload.close()
+
+
 async def test_a_stage_whose_bytes_vanished_is_not_sealed(store: LocalPayloads, root: Path) -> None:
     async with await store.stage("robbed") as staged:
         await staged.write_at(100_000, some_bytes(100_000))
