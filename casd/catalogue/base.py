@@ -247,6 +247,6 @@ class Catalogue(Protocol):
     async def totals(self) -> Totals: ...
 
     async def check(self) -> None:
-        """Return if the catalogue answers and can be written. Raises StorageFailed."""
+        """Return if the catalogue answers. Raises StorageFailed."""
 
     async def close(self) -> None: ...

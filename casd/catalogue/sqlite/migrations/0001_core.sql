@@ -83,7 +83,7 @@ CREATE TABLE name (
   keep_versions INTEGER,                       -- NULL: the namespace's rule
   source_url    TEXT,
   created_at    INTEGER NOT NULL,
-  hidden_at     INTEGER,                       -- the newest version's time if that is a delete marker
+  hidden_at     INTEGER,                       -- since when its newest version is a delete marker
   UNIQUE (namespace_id, name)
 ) STRICT;
 CREATE INDEX name_visible ON name (namespace_id, name) WHERE hidden_at IS NULL;
