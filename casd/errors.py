@@ -159,6 +159,12 @@ class StorageFull(StorageFailed):
     code = "storage-full"
 
 
+class StageMissing(StorageFailed):
+    """Bytes that an unfinished upload was told to have are not on the disk: somebody removed them."""
+
+    code = "stage-missing"
+
+
 class PayloadMissing(StorageFailed):
     """The catalogue knows the payload, but its file is gone. Storing the bytes again heals it."""
 

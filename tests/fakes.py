@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from casd.errors import DigestMismatch, PayloadDamaged, PayloadMissing, SizeMismatch, StorageFailed
+from casd.errors import DigestMismatch, PayloadDamaged, PayloadMissing, SizeMismatch, StageMissing, StorageFailed
 from casd.model import Digest, Expected, Receipt, Stored
 from casd.payloads.base import ANYTHING
 from tests.contracts.oracle import receipt_of
@@ -89,9 +89,11 @@ class MemoryPayload:
 class MemoryStaged:
     """See `payloads.base.Staged`."""
 
-    def __init__(self, id: str, disk: MemoryDisk) -> None:
+    def __init__(self, id: str, disk: MemoryDisk, is_kept: bool) -> None:
         self._id = id
         self._disk = disk
+        self._is_kept = is_kept
+        self._durable = self.size
         self._receipt: Receipt | None = None
         self._is_spent = False
 
@@ -104,6 +106,10 @@ class MemoryStaged:
         return len(self._data)
 
     @property
+    def durable_size(self) -> int:
+        return self._durable
+
+    @property
     def _data(self) -> bytearray:
         return self._disk.stages.get(self._id, bytearray())
 
@@ -112,6 +118,7 @@ class MemoryStaged:
 
     async def write_at(self, offset: int, data: bytes) -> None:
         await self._step()
+        self._durable = min(self._durable, offset)
         if data:
             self._data.extend(bytes(max(0, offset - self.size)))
             self._data[offset : offset + len(data)] = data
@@ -121,9 +128,11 @@ class MemoryStaged:
         if size > self.size:
             raise ValueError(f"a stage of {self.size} bytes cannot be truncated to {size}")
         del self._data[size:]
+        self._durable = min(self._durable, size)
 
     async def sync(self) -> int:
         await self._step()
+        self._durable = self.size
         return self.size
 
     async def seal(self, expected: Expected = ANYTHING) -> Receipt:
@@ -141,14 +150,19 @@ class MemoryStaged:
             raise RuntimeError("commit wants a sealed stage, once")
         await asyncio.sleep(0)
         self._fail_if_told()
-        self._disk.payloads[self._receipt.digest] = bytes(self._disk.stages.pop(self._id))
+        self._disk.payloads[self._receipt.digest] = bytes(self._data)
+        if not self._is_kept:
+            del self._disk.stages[self._id]
         self._disk.modified_at[self._receipt.digest] = datetime.now(UTC)
         self._is_spent = True
 
+    async def suspend(self) -> None:
+        assert self._is_kept
+        self._is_spent = True
+
     async def discard(self) -> None:
-        if not self._is_spent:
-            self._is_spent = True
-            self._disk.stages.pop(self._id, None)
+        self._is_spent = True
+        self._disk.stages.pop(self._id, None)
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,7 +183,8 @@ class MemoryStaged:
         failure, self._disk.failure = self._disk.failure, None
         if failure is not None:
             self._is_spent = True
-            self._disk.stages.pop(self._id, None)
+            if not self._is_kept:
+                self._disk.stages.pop(self._id, None)
             raise failure
 
 
@@ -179,15 +194,15 @@ class MemoryPayloads:
     def __init__(self, disk: MemoryDisk) -> None:
         self.disk = disk
 
-    async def stage(self, id: str, size: int | None = None) -> MemoryStaged:
+    async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False) -> MemoryStaged:
         self.disk.stages[id] = bytearray()
-        return MemoryStaged(id, self.disk)
+        return MemoryStaged(id, self.disk, is_kept)
 
-    async def reopen(self, id: str, offset: int) -> MemoryStaged:
+    async def reopen(self, id: str, offset: int, size: int | None = None) -> MemoryStaged:
         if len(self.disk.stages.get(id, b"")) < offset or id not in self.disk.stages:
-            raise StorageFailed(f"stage {id} is not there or shorter than {offset} bytes")
+            raise StageMissing(f"stage {id} is not there or shorter than {offset} bytes")
         del self.disk.stages[id][offset:]
-        return MemoryStaged(id, self.disk)
+        return MemoryStaged(id, self.disk, is_kept=True)
 
     async def open(self, digest: Digest) -> MemoryPayload:
         await asyncio.sleep(0)

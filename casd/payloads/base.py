@@ -43,7 +43,8 @@ class Staged(Protocol):
     A cancelled `append` did not happen, so `size` says where the next one goes; of bytes that a cancelled `write_at`
     was to overwrite, some may be the new ones. After a cancelled `seal` only `discard` is left.
     Any failed write or fsync discards it too: what a kernel could not write it may drop and call clean, so the
-    same descriptor is never synced again (DESIGN.md 5.3).
+    same descriptor is never synced again (DESIGN.md 5.3). One that is kept is suspended instead, and `reopen` cuts it
+    back to what was synced before.
     """
 
     @property
@@ -51,6 +52,10 @@ class Staged(Protocol):
 
     @property
     def size(self) -> int: ...
+
+    @property
+    def durable_size(self) -> int:
+        """How many bytes from the start survive a power cut, and can be had by `reopen`. Grows while more arrives."""
 
     async def append(self, data: bytes) -> None:
         """Put `data` at the end. Raises StorageFull, StorageFailed."""
@@ -75,11 +80,15 @@ class Staged(Protocol):
         """Name the sealed bytes by their digest, durably; a damaged or missing copy is replaced.
 
         The caller holds the lock of the receipt's digest until its catalogue row is committed. Afterwards the
-        stage is spent; a second call is an error.
+        stage is spent; a second call is an error. One that is kept stays for `reopen` until it is discarded, so that
+        a crash before the row is committed costs nobody a second upload.
         """
 
+    async def suspend(self) -> None:
+        """Let go of descriptor and reservation of a stage that is kept; `reopen` has its durable bytes."""
+
     async def discard(self) -> None:
-        """Leave nothing behind. Not an error after `commit` (nothing happens) or a second time."""
+        """Leave nothing behind. Not an error after `commit`, `suspend` or a second time."""
 
     async def __aenter__(self) -> Self: ...
 
@@ -91,16 +100,17 @@ class Staged(Protocol):
 class PayloadStore(Protocol):
     """Payloads by digest."""
 
-    async def stage(self, id: str, size: int | None = None) -> Staged:
+    async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False) -> Staged:
         """Return an empty stage. `id` is unique among stages and plain text without a slash.
 
-        A `size` that is announced is reserved until it is written. Raises StorageFull.
+        A `size` that is announced is reserved until it is written. One that is kept outlives failures, `suspend` and
+        the process, and is for `reopen`. Raises StorageFull.
         """
 
-    async def reopen(self, id: str, offset: int) -> Staged:
-        """Return the stage that an earlier process left, cut back to `offset` bytes, with nothing hashed yet.
+    async def reopen(self, id: str, offset: int, size: int | None = None) -> Staged:
+        """Return the stage that was kept, cut back to `offset` durable bytes, with nothing hashed yet.
 
-        Raises StorageFailed if it is not there or shorter.
+        What is missing to `size` is reserved. Raises StageMissing if it is not there or shorter, StorageFull.
         """
 
     async def open(self, digest: Digest) -> Payload:

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from casd.errors import InvalidInput, PayloadDamaged, PayloadMissing, StorageFailed
+from casd.errors import InvalidInput, PayloadDamaged, PayloadMissing, StageMissing, StorageFailed
 from casd.model import Digest, Stored
 from casd.payloads.folders import DurableFolders, disk_call, fsync_folder
 from casd.payloads.space import Claim, Space
@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 DISK_THREADS = 32  # so many fsyncs can wait at once; a disk that merges them serves 32 clients in the time of a few
 KNOWN_WARM = 4096  # digests whose directory entry and inode were used lately: opening them inline takes 8 us
 PROBE_STEP_BYTES = 256 << 10  # twice the usual read-ahead: at 64 KiB probes took a fifth of a warm download's time
+COPY_STEP_BYTES = 64 << 20
 READ_NOW_BYTES = 256 << 10  # the most that is copied on the loop in one go (about 30 us)
 
 Args = TypeVarTuple("Args")
@@ -138,24 +139,37 @@ class LocalPayloads:
 
     # -- staging ------------------------------------------------------------------------------------------
 
-    async def stage(self, id: str, size: int | None = None) -> LocalStaged:
+    async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False) -> LocalStaged:
+        return LocalStaged(id, self._place(), await self._claim(size or 0), is_kept=is_kept)
+
+    async def reopen(self, id: str, offset: int, size: int | None = None) -> LocalStaged:
+        claim = await self._claim((size or offset) - offset)
+        try:
+            file = await self._run(f"stage {id}", self._reopen, self._incoming / id, offset)
+        except BaseException:
+            claim.release()
+            raise
+        return LocalStaged(id, self._place(), claim, is_kept=True, file=file, size=offset)
+
+    async def _claim(self, size: int) -> Claim:
+        """Raises StorageFull."""
         claim = Claim(self._space)
         if size:
             free = await self._run("free space", self._space.free_bytes)
             self._space.check(size, free=free)  # here on the loop, so that nobody claims between check and claim
             claim.raise_to(size)
-        return LocalStaged(id, self._place(), claim)
-
-    async def reopen(self, id: str, offset: int) -> LocalStaged:
-        file = await self._run(f"stage {id}", self._reopen, self._incoming / id, offset)
-        return LocalStaged(id, self._place(), Claim(self._space), file=file, size=offset)
+        return claim
 
     @staticmethod
     def _reopen(path: Path, offset: int) -> int:
-        file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            file = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise StageMissing(f"stage {path.name} is not there any more") from None
         try:
             if os.fstat(file).st_size < offset:
-                raise StorageFailed(f"stage {path.name} is shorter than the {offset} bytes that were told")
+                raise StageMissing(f"stage {path.name} is shorter than the {offset} bytes that were told")
+            file = own_copy(file, path)
             os.ftruncate(file, offset)
             fsync_folder(path.parent)
         except BaseException:
@@ -166,14 +180,20 @@ class LocalPayloads:
     def _place(self) -> Place:
         return Place(self._incoming, self._commit, self._space, self._disk, self._hashing)
 
-    def _commit(self, staged: Path, digest: Digest) -> None:
+    def _commit(self, staged: Path, digest: Digest, is_kept: bool) -> None:
         target = self._path(digest)
         self._folders.ensure(target.parent)
+        source = staged.with_name(f"{staged.name}.commit") if is_kept else staged
         try:
-            os.replace(staged, target)
+            if is_kept:
+                source.unlink(missing_ok=True)
+                os.link(staged, source)
+            os.replace(source, target)
         except FileNotFoundError:  # an operator tidied up empty folders: the next commit makes it anew
             self._folders.forget(target.parent)
             raise
+        if is_kept:
+            source.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing (POSIX)
         fsync_folder(target.parent)
 
     async def clear_stages(self, keep: Collection[str] = ()) -> int:
@@ -269,6 +289,30 @@ class LocalPayloads:
         except asyncio.CancelledError:
             await asyncio.wait([work])
             raise
+
+
+def own_copy(file: int, path: Path) -> int:
+    """A descriptor whose file has no other name than `path`, so that a change to it changes no payload.
+
+    A crash between a commit and its row leaves a stage that is a payload as well. Takes `file`, which is the same one
+    where nothing had to be copied.
+    """
+    if os.fstat(file).st_nlink == 1:
+        return file
+    draft = path.with_name(f"{path.name}.copy")
+    draft.unlink(missing_ok=True)
+    copy = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        offset = 0
+        while sent := os.sendfile(copy, file, offset, COPY_STEP_BYTES):
+            offset += sent
+        os.fsync(copy)
+        os.replace(draft, path)
+    except BaseException:
+        os.close(copy)
+        raise
+    os.close(file)
+    return copy
 
 
 def list_shard(folder: Path) -> list[Stored]:

@@ -40,7 +40,7 @@ class Place:
     """What a stage needs of its store."""
 
     incoming: Path
-    commit: Callable[[Path, Digest], None]  # blocking; makes the name durable
+    commit: Callable[[Path, Digest, bool], None]  # blocking; makes the name durable, and keeps the stage's if told to
     space: Space
     disk: ThreadPoolExecutor
     hashing: ThreadPoolExecutor
@@ -49,8 +49,10 @@ class Place:
 class LocalStaged:
     """See `payloads.base.Staged`."""
 
-    def __init__(self, id: str, place: Place, claim: Claim, *, file: int | None = None, size: int = 0) -> None:
-        """`file` is an open descriptor with `size` bytes (after a restart), None for a stage without a file yet."""
+    def __init__(
+        self, id: str, place: Place, claim: Claim, *, is_kept: bool = False, file: int | None = None, size: int = 0
+    ) -> None:
+        """`file` is an open descriptor with `size` durable bytes, None for a stage without a file yet."""
         self._id = id
         self._place = place
         self._path = place.incoming / id
@@ -60,6 +62,9 @@ class LocalStaged:
         self._held: list[bytes] = []  # the first SMALL_BYTES, while nothing is on disk
         self._hasher = PayloadHasher()
         self._checkpoints: list[Checkpoint] = [self._hasher.checkpoint()]
+        self._is_kept = is_kept
+        self._durable = size
+        self._flushing = 0  # what the flush under way will have made durable
         self._has_entry = file is not None  # there is a file in incoming/
         self._is_named = file is not None  # that entry is durable
         self._in_flight: set[asyncio.Future[Any]] = set()
@@ -69,7 +74,7 @@ class LocalStaged:
         self._is_torn = False  # a cancelled call left its threads at work: see `_ready`
         self._is_sealed = False  # or was to be: what is left is `commit` or `discard`
         self._receipt: Receipt | None = None
-        self._is_spent = False
+        self._is_spent = False  # committed, suspended or discarded
 
     @property
     def id(self) -> str:
@@ -78,6 +83,10 @@ class LocalStaged:
     @property
     def size(self) -> int:
         return self._size
+
+    @property
+    def durable_size(self) -> int:
+        return self._durable
 
     # -- writing ------------------------------------------------------------------------------------------
 
@@ -89,7 +98,7 @@ class LocalStaged:
         if not data:
             return
         if self._file is None:
-            if offset == self._size and self._size + len(data) <= SMALL_BYTES:
+            if offset == self._size and self._size + len(data) <= SMALL_BYTES and not self._is_kept:
                 self._held.append(data)
                 self._size += len(data)
                 return
@@ -99,6 +108,7 @@ class LocalStaged:
     async def _write(self, offset: int, data: bytes) -> None:
         if self._unflushed >= FLUSH_BYTES:
             await self._flush_behind()
+        self._forget_durable(offset)
         hasher = self._hasher
         if offset < hasher.size:
             self._rewind(offset)
@@ -128,7 +138,21 @@ class LocalStaged:
             await asyncio.shield(self._flush)
         self._unflushed = 0
         assert self._file is not None
-        self._flush = self._start(self._place.disk, "fdatasync", os.fdatasync, self._file)
+        if not self._is_kept:  # nobody looks for its entry after a power cut
+            self._flush = self._start(self._place.disk, "fdatasync", os.fdatasync, self._file)
+            return
+        self._flush = self._start(self._place.disk, "fdatasync", self._fdatasync)
+        self._flushing = self._size
+        self._flush.add_done_callback(self._flushed)
+
+    def _flushed(self, flush: asyncio.Future[None]) -> None:
+        if not flush.cancelled() and flush.exception() is None:
+            self._durable = max(self._durable, self._flushing)
+
+    def _forget_durable(self, offset: int) -> None:
+        """What follows `offset` changes: neither an earlier sync nor the flush under way covers it."""
+        self._durable = min(self._durable, offset)
+        self._flushing = min(self._flushing, offset)
 
     async def _spill(self) -> None:
         """Make the file and write what was held in memory."""
@@ -146,6 +170,7 @@ class LocalStaged:
         else:
             if size < self._hasher.size:
                 self._rewind(size)
+            self._forget_durable(size)
             self._size = size  # before the call: if it is cancelled it happens all the same
             await self._guarded(self._run("truncate", os.ftruncate, self._file, size))
         self._size = size
@@ -157,6 +182,7 @@ class LocalStaged:
         if self._flush is not None:
             await self._guarded(asyncio.shield(self._flush))
         await self._guarded(self._run("fdatasync", self._fdatasync))
+        self._durable = self._size
         if self._hasher.size == self._size and self._checkpoints[-1].offset < self._size:
             self._checkpoints.append(self._hasher.checkpoint())
             if len(self._checkpoints) > CHECKPOINTS:
@@ -180,36 +206,47 @@ class LocalStaged:
         if self._receipt is None or self._is_spent:
             raise RuntimeError("commit wants a sealed stage, once")
         try:
-            await self._guarded(self._run("commit", self._place.commit, self._path, self._receipt.digest))
+            await self._guarded(
+                self._run("commit", self._place.commit, self._path, self._receipt.digest, self._is_kept)
+            )
         except asyncio.CancelledError:
             if self._in_flight:  # the caller holds the digest's lock: it must not let go before the thread is done
                 await asyncio.wait(self._in_flight)
             raise
         self._is_spent = True
+        self._has_entry = self._is_kept
         self._claim.release()
 
+    async def suspend(self) -> None:
+        assert self._is_kept
+        await self._let_go(self._close)
+
     async def discard(self) -> None:
+        await self._let_go(self._drop)
+
+    async def _let_go(self, how: Callable[[], None]) -> None:
+        """Spend the stage, to the end even if the caller is cancelled."""
         self._claim.release()
-        if self._is_spent:
-            return
         self._is_spent = True
         self._held.clear()
-        letting_go = asyncio.ensure_future(self._let_go())
+        if not self._has_entry and not self._in_flight:
+            return
+        letting_go = asyncio.ensure_future(self._after_threads(how))
         try:
             await asyncio.shield(letting_go)
         except asyncio.CancelledError:  # a second time, say: the first led here
             await asyncio.wait([letting_go])
             raise
 
-    async def _let_go(self) -> None:
+    async def _after_threads(self, how: Callable[[], None]) -> None:
         if self._in_flight:
             # A thread may still write: closing its descriptor now would let it write to whoever gets the number next.
             await asyncio.wait(self._in_flight)
         if self._has_entry:
             try:
-                await self._run("removal of a stage", self._drop)
+                await self._run("letting go of a stage", how)
             except StorageFailed as error:  # the next start removes it
-                log.warning("stage not removed id=%s error=%s", self._id, error)
+                log.warning("stage not let go of id=%s error=%s", self._id, error)
 
     async def __aenter__(self) -> Self:
         return self
@@ -269,11 +306,15 @@ class LocalStaged:
         self._file = None
         return receipt
 
-    def _drop(self) -> None:
+    def _close(self) -> None:
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+    def _drop(self) -> None:
+        self._close()
         self._path.unlink(missing_ok=True)
+        self._has_entry = False
 
     # -- helpers ------------------------------------------------------------------------------------------
 
@@ -290,7 +331,7 @@ class LocalStaged:
         if self._in_flight:
             await asyncio.wait(self._in_flight)
         if self._failure is not None:
-            await self.discard()
+            await self._give_up()
             raise self._failure
         self._hasher.rewind(self._checkpoints[-1])  # at or before whatever the cancelled call began to write
         if self._file is not None:
@@ -326,12 +367,16 @@ class LocalStaged:
         # Shielded: when the task is cancelled the thread goes on, and `discard` must be able to wait for it.
         return await asyncio.shield(self._start(self._place.disk, what, call, *args))
 
+    async def _give_up(self) -> None:
+        """After a failed disk call: what was not synced before is gone."""
+        await self._let_go(self._close if self._is_kept else self._drop)
+
     async def _guarded(self, work: Awaitable[R]) -> R:
         """Return what `work` gives; if a disk call failed in it, the bytes are gone and so is the stage."""
         try:
             return await work
         except StorageFailed:
-            await self.discard()
+            await self._give_up()
             raise
         except asyncio.CancelledError:
             self._is_torn = True

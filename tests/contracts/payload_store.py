@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from casd.errors import DigestMismatch, PayloadDamaged, PayloadMissing, SizeMismatch, StorageFailed
+from casd.errors import DigestMismatch, PayloadDamaged, PayloadMissing, SizeMismatch, StageMissing, StorageFailed
 from casd.locks import DigestLocks
 from casd.model import Digest, Expected, Receipt
 from casd.payloads.base import PayloadStore, Staged
@@ -634,12 +634,80 @@ class PayloadStoreContract:
         before = open_descriptors()
 
         for id, offset in (("short", 4), ("absent", 0)):
-            with pytest.raises(StorageFailed):
+            with pytest.raises(StageMissing):
                 await store.reopen(id, offset)
 
         assert open_descriptors() == before
         assert backend.stages() == {"short"}
         await store.clear_stages()
+
+    # -- stages that are kept -----------------------------------------------------------------------------
+
+    async def test_a_kept_stage_goes_on_after_it_was_suspended(self, store: PayloadStore, backend: Backend) -> None:
+        data = some_bytes(300_000)
+        staged = await store.stage("kept", len(data), is_kept=True)
+        await staged.append(data[:200_000])
+        assert await staged.sync() == staged.durable_size == 200_000
+        await staged.suspend()
+
+        assert backend.stages() == {"kept"}
+        again = await store.reopen("kept", 200_000, len(data))
+        assert (again.size, again.durable_size) == (200_000, 200_000)
+        await again.append(data[200_000:])
+        receipt = await again.seal(Expected(len(data)))
+        await again.commit()
+        await again.discard()
+
+        assert receipt == receipt_of(data)
+        assert await read_all(store, receipt.digest) == data
+
+    async def test_a_kept_stage_that_was_committed_stays_until_it_is_discarded(
+        self, store: PayloadStore, backend: Backend
+    ) -> None:
+        data = some_bytes(300_000)
+        staged = await store.stage("kept", is_kept=True)
+        await staged.append(data)
+        await staged.seal()
+        await staged.commit()
+
+        assert backend.stages() == {"kept"}
+        again = await store.reopen("kept", len(data))
+        receipt = await again.seal()
+        await again.commit()
+        await again.discard()
+
+        assert backend.stages() == set()
+        assert backend.stored() == {receipt.digest: data}
+
+    async def test_what_happens_to_a_kept_stage_after_its_commit_changes_no_payload(self, store: PayloadStore) -> None:
+        """A crash between the commit and its row: the upload goes on, and may be cut back."""
+        data = some_bytes(300_000)
+        staged = await store.stage("kept", is_kept=True)
+        await staged.append(data)
+        receipt = await staged.seal()
+        await staged.commit()
+
+        again = await store.reopen("kept", 100_000)
+        await again.append(b"other bytes")
+        await again.sync()
+        await again.discard()
+
+        assert await read_all(store, receipt.digest) == data
+
+    async def test_what_was_cut_off_or_written_over_is_not_durable(self, store: PayloadStore) -> None:
+        staged = await store.stage("kept", is_kept=True)
+        await staged.append(some_bytes(300_000))
+        await staged.sync()
+
+        await staged.write_at(250_000, b"anew")
+        assert staged.durable_size == 250_000
+        await staged.truncate(100_000)
+        assert staged.durable_size == 100_000
+        await staged.append(b"more")
+        assert staged.durable_size == 100_000
+
+        assert await staged.sync() == staged.durable_size == 100_004
+        await staged.discard()
 
     async def test_clearing_stages_keeps_the_named(self, store: PayloadStore, backend: Backend) -> None:
         for id in ("one", "two", "three"):

@@ -16,8 +16,10 @@ from typing import Any
 import pytest
 
 from casd.errors import PayloadMissing, StorageFailed, StorageFull
+from casd.model import Receipt
 from casd.payloads import staged as staged_module
 from casd.payloads.local import LocalPayloads
+from casd.payloads.staged import LocalStaged
 from tests.conftest import skip_loudly
 from tests.contracts.oracle import MIB, digest_of, receipt_of, some_bytes
 from tests.contracts.payload_store import (
@@ -507,6 +509,76 @@ async def test_a_failed_fsync_that_its_cancelled_caller_never_heard_of_fails_the
         await staged.sync()
 
     assert spy.named("fdatasync") == [("fdatasync", "incoming/stage")]
+
+
+# -- stages that are kept -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("call", "path"), [call for call in CALLS if call[1] != "incoming"])
+async def test_a_kept_stage_whose_disk_call_fails_has_what_was_synced_before_for_reopen(
+    store: LocalPayloads, spy: DiskSpy, call: str, path: str
+) -> None:
+    data = some_bytes(400_000)
+    before = open_descriptors()
+    staged = await store.stage("stage", len(data), is_kept=True)
+    await staged.append(data[:200_000])
+    await staged.sync()
+    spy.fail(call, path)
+
+    async def finish(staged: LocalStaged) -> Receipt:
+        await staged.append(data[200_000:])
+        await staged.sync()
+        receipt = await staged.seal()
+        await staged.commit()
+        return receipt
+
+    with pytest.raises(StorageFailed):
+        await finish(staged)
+
+    assert open_descriptors() == before
+    assert await store.free_bytes() > 0
+    again = await store.reopen("stage", 200_000, len(data))
+    assert await finish(again) == receipt_of(data)
+    await again.discard()
+    assert await read_all(store, digest_of(data)) == data
+    assert open_descriptors() == before
+
+
+async def test_a_kept_stage_becomes_durable_while_more_arrives(
+    store: LocalPayloads, spy: DiskSpy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staged_module, "FLUSH_BYTES", 200_000)
+    data = some_bytes(600_000)
+    staged = await store.stage("stage", is_kept=True)
+    await staged.append(data[:200_000])
+    plan = spy.hold("fdatasync", "incoming/stage")
+
+    await staged.append(data[200_000:300_000])  # begins the flush of what was written before
+    await asyncio.to_thread(plan.wait)
+    assert staged.durable_size == 0
+    plan.go_on.set()
+    await staged.append(data[300_000:500_000])
+    await staged.append(data[500_000:])  # begins the next one, which waits for the first
+
+    assert 200_000 <= staged.durable_size < 600_000
+    assert ("fsync", "incoming") in spy.calls
+    await staged.discard()
+
+
+async def test_what_is_missing_of_a_kept_stage_is_reserved_while_it_is_open(store: LocalPayloads) -> None:
+    free = await store.free_bytes()
+    staged = await store.stage("stage", 10 << 30, is_kept=True)
+    await staged.append(b"x" * 1000)
+    await staged.sync()
+    assert await store.free_bytes() < free - (9 << 30)
+
+    await staged.suspend()
+    assert await store.free_bytes() > free - (1 << 30)
+    again = await store.reopen("stage", 1000, 10 << 30)
+    assert await store.free_bytes() < free - (9 << 30)
+
+    await again.discard()
+    assert await store.free_bytes() > free - (1 << 30)
 
 
 # -- flushing behind the writes -------------------------------------------------------------------------------
