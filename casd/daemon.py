@@ -47,7 +47,7 @@ def serve(config_file: Path | None, overrides: Mapping[str, object]) -> int:
     """Run the daemon until SIGTERM or SIGINT; returns the exit code. What keeps it from starting is said on stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
     try:
-        config = load(config_file, os.environ, overrides)
+        config = load(config_file, os.environ, overrides).config
         with asyncio.Runner(loop_factory=loop_factory(config.server.event_loop)) as runner:
             runner.run(run(config))
     except CasdError as error:
