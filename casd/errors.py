@@ -49,6 +49,12 @@ class TokenNotFound(NotFound):
     code = "token-not-found"
 
 
+class UploadNotFound(NotFound):
+    """Absent, expired, terminated, or of somebody else."""
+
+    code = "upload-not-found"
+
+
 # -- what the caller sent is wrong ----------------------------------------------------------------------------
 
 
@@ -62,6 +68,10 @@ class DigestMismatch(CasdError):
     """The bytes that arrived are not those that were announced. Nothing was kept."""
 
     code = "digest-mismatch"
+
+
+class UploadMismatch(DigestMismatch):
+    """The same of a resumable upload, which is gone with all its bytes."""
 
 
 class SizeMismatch(CasdError):
@@ -136,6 +146,32 @@ class PreconditionFailed(CasdError):
     """If-Match, If-None-Match or If-Unmodified-Since did not hold."""
 
     code = "precondition-failed"
+
+
+class OffsetConflict(Conflict):
+    """The bytes do not follow on what is there: go on from `offset`."""
+
+    code = "offset-conflict"
+
+    def __init__(self, asked: int, offset: int) -> None:
+        super().__init__(f"this upload goes on at byte {offset}, not at {asked}")
+        self.offset = offset
+
+
+class UploadBusy(Conflict):
+    """Another request has the upload in hand; it can be had back at `offset` or later."""
+
+    code = "upload-busy"
+
+    def __init__(self, message: str, offset: int) -> None:
+        super().__init__(message)
+        self.offset = offset
+
+
+class TooManyUploads(CasdError):
+    """The token has as many unfinished uploads as it may."""
+
+    code = "too-many-uploads"
 
 
 class CollectionRefused(Conflict):

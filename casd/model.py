@@ -219,6 +219,34 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class SigningKey:
+    """What signs URLs."""
+
+    id: int
+    secret: bytes = field(repr=False)  # 32 random bytes
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A resumable transfer in progress, or one that has become a blob lately."""
+
+    uuid: UUID
+    namespace: str
+    token: UUID  # whose token began it
+    size: int | None  # None: not told yet
+    offset: int  # bytes that survive a power cut
+    digest: Digest | None  # as announced; of a finished one what it is
+    name: str | None  # to be published under; None: a blob that holds itself
+    content_type: str
+    filename: str | None
+    metadata: str  # Upload-Metadata as it was sent
+    created_at: datetime
+    expires_at: datetime
+    blob: UUID | None = None  # what it became
+
+
+@dataclass(frozen=True, slots=True)
 class Guard:
     """What a writer says the latest version of a name must be. Checked before the body and in the transaction."""
 

@@ -23,7 +23,9 @@ from casd.model import (
     NewBlob,
     Page,
     Receipt,
+    SigningKey,
     Token,
+    Upload,
     Version,
     VersionRef,
 )
@@ -49,12 +51,26 @@ class Unreferenced:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """How much the catalogue knows of. Logical bytes count a payload once for each blob, physical bytes once."""
+    """How much the catalogue knows of.
+
+    Logical bytes count a payload once for each blob, physical bytes once, exclusive bytes only where it has one blob.
+    """
 
     payloads: int
     physical_bytes: int
     blobs: int
     logical_bytes: int
+    exclusive_bytes: int
+    quarantined_payloads: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadTotals:
+    """The uploads that are unfinished."""
+
+    count: int
+    received_bytes: int
+    announced_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +100,15 @@ class Catalogue(Protocol):
 
     async def token(self, secret_hash: bytes) -> Token | None:
         """The token, expired and revoked ones too."""
+
+    async def token_by_id(self, uuid: UUID) -> Token | None:
+        """As `token`."""
+
+    async def signing_key(self, id: int | None = None) -> SigningKey | None:
+        """That key, or the newest."""
+
+    async def upload(self, uuid: UUID) -> Upload | None:
+        """The upload, finished or not, past its time or not."""
 
     async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
         """The XXH3-64 of blocks `start` to `stop`, 8 bytes each; None if the payload is not known."""
@@ -127,12 +152,22 @@ class Catalogue(Protocol):
 
     async def name_info(self, namespace: str, name: str) -> NameInfo | None: ...
 
+    async def signing_keys(self) -> list[SigningKey]:
+        """All of them, oldest first."""
+
+    async def unfinished_uploads(self) -> set[UUID]: ...
+
+    async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
+        """Uploads past their time, finished ones too."""
+
     # -- blobs -----------------------------------------------------------------------------------------------
 
-    async def add_blob(self, new: NewBlob, receipt: Receipt, now: datetime, keep_until: datetime) -> Blob:
+    async def add_blob(
+        self, new: NewBlob, receipt: Receipt, now: datetime, keep_until: datetime, finishes: UUID | None = None
+    ) -> Blob:
         """A blob that holds itself. The payload's row is made, or healed: its blocks and times are replaced.
 
-        Raises NamespaceNotFound.
+        The upload `finishes` has become the blob in the same transaction. Raises NamespaceNotFound, UploadNotFound.
         """
 
     async def drop_own_hold(self, uuid: UUID, now: datetime, keep_until: datetime) -> Blob | None:
@@ -158,10 +193,12 @@ class Catalogue(Protocol):
         published_by: str | None,
         now: datetime,
         keep_until: datetime,
+        finishes: UUID | None = None,
     ) -> Version:
         """The next version of the name, holding a new blob that only it holds. Retention is applied.
 
-        Raises NamespaceNotFound, PreconditionFailed.
+        The upload `finishes` has become the blob in the same transaction. Raises NamespaceNotFound,
+        PreconditionFailed, UploadNotFound.
         """
 
     async def bind(
@@ -219,6 +256,22 @@ class Catalogue(Protocol):
     async def revoke_token(self, uuid: UUID, now: datetime) -> None:
         """From now on the token opens nothing. Raises TokenNotFound; revoking twice is no error."""
 
+    async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
+        """The newest key from now on. With `revoke_older` no other is left."""
+
+    # -- uploads ---------------------------------------------------------------------------------------------
+
+    async def add_upload(self, upload: Upload, limit_per_token: int) -> None:
+        """Raises NamespaceNotFound, and TooManyUploads if the token has `limit_per_token` unfinished ones already."""
+
+    async def set_upload_offset(self, uuid: UUID, offset: int, expires_at: datetime) -> None:
+        """Raises UploadNotFound if it is not there or finished."""
+
+    async def remove_upload(self, uuid: UUID) -> None:
+        """Raises UploadNotFound."""
+
+    async def upload_totals(self) -> UploadTotals: ...
+
     # -- upkeep ----------------------------------------------------------------------------------------------
 
     async def expire(self, now: datetime, hidden_before: datetime, keep_until: datetime, limit: int) -> Expired:
@@ -245,6 +298,10 @@ class Catalogue(Protocol):
         """Mark the payload, and so all its blobs, as damaged, or as good again (None)."""
 
     async def totals(self) -> Totals: ...
+
+    @property
+    def pending_writes(self) -> int:
+        """Writes that wait for their commit."""
 
     async def check(self) -> None:
         """Return if the catalogue answers. Raises StorageFailed."""

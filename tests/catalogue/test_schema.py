@@ -160,11 +160,12 @@ async def test_a_file_that_a_crash_left_shorter_than_its_wal_says_is_made_whole_
 # -- migrations ---------------------------------------------------------------------------------------------------
 
 Migration = tuple[int, str, str]
+OWN = len(list(schema.migrations()))
 MORE: list[Migration] = [
-    (2, "0002_more.sql", "CREATE TABLE more (x);\nALTER TABLE more ADD COLUMN y;\n"),
-    (3, "0003_and_more.sql", "INSERT INTO more (x) VALUES (1);\n"),
+    (OWN + 1, "more.sql", "CREATE TABLE more (x);\nALTER TABLE more ADD COLUMN y;\n"),
+    (OWN + 2, "and_more.sql", "INSERT INTO more (x) VALUES (1);\n"),
 ]
-BROKEN: Migration = (3, "0003_broken.sql", "CREATE TABLE half (x);\nINSERT INTO absent VALUES (1);\n")
+BROKEN: Migration = (OWN + 2, "broken.sql", "CREATE TABLE half (x);\nINSERT INTO absent VALUES (1);\n")
 
 
 def migrate_with(monkeypatch: pytest.MonkeyPatch, *more: Migration) -> None:
@@ -191,8 +192,8 @@ async def test_an_older_schema_is_brought_up_in_order_and_each_step_recorded(
     await (await open_catalogue(path, payloads_exist=True)).close()  # the second time there is nothing to do
 
     assert rows(path, "SELECT number, name FROM schema_migration ORDER BY number")[-2:] == [
-        (2, "0002_more.sql"),
-        (3, "0003_and_more.sql"),
+        (OWN + 1, "more.sql"),
+        (OWN + 2, "and_more.sql"),
     ]
     assert rows(path, "SELECT x, y FROM more") == [(1, None)]
     assert rows(path, "SELECT count(*) FROM version") == [(1,)]
@@ -208,7 +209,7 @@ async def test_a_migration_that_fails_leaves_the_schema_before_it_and_all_rows(
         with pytest.raises(CatalogueUnusable, match="absent"):
             await open_catalogue(path, payloads_exist=True)
 
-    assert rows(path, "SELECT max(number) FROM schema_migration") == [(2,)]
+    assert rows(path, "SELECT max(number) FROM schema_migration") == [(OWN + 1,)]
     assert "half" not in tables(path)
     migrate_with(monkeypatch, *MORE)
     desk = Desk(await open_catalogue(path, payloads_exist=True), new_uuid=uuid4)

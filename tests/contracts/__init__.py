@@ -3,5 +3,8 @@
 import pytest
 
 pytest.register_assert_rewrite(
-    "tests.contracts.payload_store", "tests.contracts.catalogue_reading", "tests.contracts.catalogue_writing"
+    "tests.contracts.payload_store",
+    "tests.contracts.catalogue_reading",
+    "tests.contracts.catalogue_transfers",
+    "tests.contracts.catalogue_writing",
 )

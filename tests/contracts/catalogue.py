@@ -7,11 +7,12 @@ import pytest
 
 from casd.catalogue.base import Catalogue
 from tests.contracts.catalogue_reading import ListingContract, LookupContract
+from tests.contracts.catalogue_transfers import TransferContract
 from tests.contracts.catalogue_writing import UpkeepContract, WriteContract
 from tests.contracts.desk import Desk
 
 
-class CatalogueContract(LookupContract, ListingContract, WriteContract, UpkeepContract):
+class CatalogueContract(LookupContract, ListingContract, WriteContract, TransferContract, UpkeepContract):
     @pytest.fixture
     async def desk(self, catalogue: Catalogue) -> Desk:
         return await Desk(catalogue).open()

@@ -1,13 +1,13 @@
-"""Namespaces and tokens, each function inside a transaction of the writer."""
+"""Namespaces, tokens and signing keys, each function inside a transaction of the writer."""
 
 import sqlite3
 from collections.abc import Mapping
 from uuid import UUID
 
-from casd.catalogue.sqlite.rows import changes_of, micros, micros_or_none
+from casd.catalogue.sqlite.rows import Row, changes_of, micros, micros_or_none, time_of
 from casd.catalogue.sqlite.writer import EVERYTHING, Touched
 from casd.errors import TokenNotFound
-from casd.model import Token
+from casd.model import SigningKey, Token
 
 NAMESPACE_COLUMNS = {
     "anonymous_read": bool,
@@ -30,6 +30,7 @@ SELECT uuid, name, role, created_at, expires_at, revoked_at,
      WHERE tn.token_id = t.id ORDER BY tn.position)), id
 FROM token t
 """
+SELECT_SIGNING_KEYS = "SELECT id, secret, created_at FROM signing_key"
 
 
 def ensure_namespace(db: sqlite3.Connection, touched: Touched, name: str, now: int) -> int:
@@ -78,3 +79,20 @@ def revoke_token(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int)
     known = db.execute("UPDATE token SET revoked_at = coalesce(revoked_at, ?) WHERE uuid = ?", (now, uuid.bytes))
     if not known.rowcount:
         raise TokenNotFound(f"there is no token {uuid}")
+
+
+def signing_key_of(row: Row) -> SigningKey:
+    """From id, secret, created_at."""
+    return SigningKey(row[0], row[1], time_of(row[2]))
+
+
+def add_signing_key(
+    db: sqlite3.Connection, touched: Touched, secret: bytes, now: int, revoke_older: bool
+) -> SigningKey:
+    touched.add(EVERYTHING)  # among them the newest key, and those that are revoked
+    if revoke_older:
+        db.execute("DELETE FROM signing_key")
+    row = db.execute(
+        "INSERT INTO signing_key (secret, created_at) VALUES (?, ?) RETURNING id, secret, created_at", (secret, now)
+    ).fetchone()
+    return signing_key_of(row)

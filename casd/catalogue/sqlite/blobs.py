@@ -6,6 +6,7 @@ The two counts that others rely on, `payload.blob_count` and the totals of a nam
 import sqlite3
 from uuid import UUID
 
+from casd.catalogue.sqlite import uploads
 from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
     BLOB_FROM,
@@ -90,8 +91,15 @@ def insert_blob(
 
 
 def add_blob(
-    db: sqlite3.Connection, touched: Touched, new: NewBlob, receipt: Receipt, now: int, keep_until: int
+    db: sqlite3.Connection,
+    touched: Touched,
+    new: NewBlob,
+    receipt: Receipt,
+    now: int,
+    keep_until: int,
+    finishes: UUID | None,
 ) -> Blob:
+    uploads.finish(db, finishes, new.uuid, receipt)
     namespace = namespace_id(db, new.namespace)
     payload_id = store_payload(db, touched, receipt, now, keep_until)
     blob_id = insert_blob(db, new, namespace, payload_id, True, now)
@@ -180,7 +188,9 @@ def expire_blobs(db: sqlite3.Connection, touched: Touched, now: int, keep_until:
     return len(expired)
 
 
-def set_metadata(db: sqlite3.Connection, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: int) -> None:
+def set_metadata(
+    db: sqlite3.Connection, touched: Touched, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: int
+) -> None:
     blob_id = living_blob_id(db, uuid, now)
     text = compact_json(value)
     (others,) = db.execute(
@@ -198,7 +208,7 @@ def set_metadata(db: sqlite3.Connection, uuid: UUID, key: str, value: JSON, limi
     )
 
 
-def delete_metadata(db: sqlite3.Connection, uuid: UUID, key: str, now: int) -> None:
+def delete_metadata(db: sqlite3.Connection, touched: Touched, uuid: UUID, key: str, now: int) -> None:
     blob_id = living_blob_id(db, uuid, now)
     gone = db.execute("DELETE FROM blob_metadata WHERE blob_id = ? AND key = ?", (blob_id, key)).rowcount
     if not gone:
@@ -208,7 +218,7 @@ def delete_metadata(db: sqlite3.Connection, uuid: UUID, key: str, now: int) -> N
 # -- payload rows, for upkeep -----------------------------------------------------------------------------------
 
 
-def forget_payload(db: sqlite3.Connection, digest: Digest, now: int) -> bool:
+def forget_payload(db: sqlite3.Connection, touched: Touched, digest: Digest, now: int) -> bool:
     """The conditions stand in the statement: the counted references, and the references themselves."""
     gone = db.execute(
         """DELETE FROM payload WHERE digest = ? AND blob_count = 0 AND keep_until <= ?
@@ -218,7 +228,7 @@ def forget_payload(db: sqlite3.Connection, digest: Digest, now: int) -> bool:
     return gone > 0
 
 
-def keep_payload(db: sqlite3.Connection, digest: Digest, until: int) -> bool:
+def keep_payload(db: sqlite3.Connection, touched: Touched, digest: Digest, until: int) -> bool:
     known = db.execute("UPDATE payload SET keep_until = max(keep_until, ?) WHERE digest = ?", (until, digest.raw))
     return known.rowcount > 0
 

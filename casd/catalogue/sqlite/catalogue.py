@@ -1,6 +1,7 @@
 """The contract of `catalogue/base.py` on SQLite: each method hands over to the connection that is right for it."""
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -8,8 +9,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from casd.catalogue.base import BlobFilter, Expired, Totals, Unreferenced
-from casd.catalogue.sqlite import accounts, blobs, names, schema
+from casd.catalogue.base import BlobFilter, Expired, Totals, Unreferenced, UploadTotals
+from casd.catalogue.sqlite import accounts, blobs, names, schema, uploads
 from casd.catalogue.sqlite.listings import Listings, namespace_of
 from casd.catalogue.sqlite.lookups import Lookups
 from casd.catalogue.sqlite.rows import (
@@ -26,7 +27,7 @@ from casd.catalogue.sqlite.rows import (
     token_of,
     version_of,
 )
-from casd.catalogue.sqlite.writer import Writer
+from casd.catalogue.sqlite.writer import Touched, Writer
 from casd.errors import NameNotFound, StorageFailed
 from casd.model import (
     JSON,
@@ -39,7 +40,9 @@ from casd.model import (
     NewBlob,
     Page,
     Receipt,
+    SigningKey,
     Token,
+    Upload,
     Version,
     VersionRef,
 )
@@ -129,6 +132,19 @@ class SqliteCatalogue:
         sql = f"{accounts.SELECT_TOKENS} WHERE secret_hash = :hash"
         return await self._lookups.find(secret_hash, sql, {"hash": secret_hash}, token_of)
 
+    async def token_by_id(self, uuid: UUID) -> Token | None:
+        sql = f"{accounts.SELECT_TOKENS} WHERE uuid = :uuid"
+        return await self._lookups.find(("token", uuid), sql, {"uuid": uuid.bytes}, token_of)
+
+    async def signing_key(self, id: int | None = None) -> SigningKey | None:
+        which = "id = :id" if id is not None else "id = (SELECT max(id) FROM signing_key)"
+        sql = f"{accounts.SELECT_SIGNING_KEYS} WHERE {which}"
+        return await self._lookups.find(("signing key", id), sql, {"id": id}, accounts.signing_key_of)
+
+    async def upload(self, uuid: UUID) -> Upload | None:
+        row = await self._lookups.row(f"{uploads.SELECT_UPLOADS} WHERE u.uuid = :uuid", {"uuid": uuid.bytes})
+        return uploads.upload_of(row) if row else None
+
     async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
         first, last = start // BLOCKS_PER_ROW, max(start, stop - 1) // BLOCKS_PER_ROW
         rows = await self._listings.rows(SELECT_BLOCKS, {"digest": digest.raw, "first": first, "last": last})
@@ -197,23 +213,37 @@ class SqliteCatalogue:
     async def tokens(self, limit: int, after: bytes | None) -> Page[Token]:
         return await self._listings.tokens(limit, after)
 
+    async def signing_keys(self) -> list[SigningKey]:
+        rows = await self._listings.rows(f"{accounts.SELECT_SIGNING_KEYS} ORDER BY id", {})
+        return [accounts.signing_key_of(row) for row in rows]
+
+    async def unfinished_uploads(self) -> set[UUID]:
+        rows = await self._listings.rows("SELECT uuid FROM upload WHERE blob_uuid IS NULL", {})
+        return {UUID(bytes=uuid) for (uuid,) in rows}
+
+    async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
+        sql = f"{uploads.SELECT_UPLOADS} WHERE u.expires_at <= :now ORDER BY u.expires_at LIMIT :limit"
+        return [uploads.upload_of(row) for row in await self._listings.rows(sql, {"now": micros(now), "limit": limit})]
+
     # -- blobs --------------------------------------------------------------------------------------------
 
-    async def add_blob(self, new: NewBlob, receipt: Receipt, now: datetime, keep_until: datetime) -> Blob:
+    async def add_blob(
+        self, new: NewBlob, receipt: Receipt, now: datetime, keep_until: datetime, finishes: UUID | None = None
+    ) -> Blob:
         at, until = micros(now), micros(keep_until)
-        return await self._writer.write(lambda db, touched: blobs.add_blob(db, touched, new, receipt, at, until))
+        return await self._writer.write(blobs.add_blob, new, receipt, at, until, finishes)
 
     async def drop_own_hold(self, uuid: UUID, now: datetime, keep_until: datetime) -> Blob | None:
         at, until = micros(now), micros(keep_until)
-        return await self._writer.write(lambda db, touched: blobs.drop_own_hold(db, touched, uuid, at, until))
+        return await self._writer.write(blobs.drop_own_hold, uuid, at, until)
 
     async def set_metadata(self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime) -> None:
         at = micros(now)
-        await self._writer.write(lambda db, touched: blobs.set_metadata(db, uuid, key, value, limit_bytes, at))
+        await self._writer.write(blobs.set_metadata, uuid, key, value, limit_bytes, at)
 
     async def delete_metadata(self, uuid: UUID, key: str, now: datetime) -> None:
         at = micros(now)
-        await self._writer.write(lambda db, touched: blobs.delete_metadata(db, uuid, key, at))
+        await self._writer.write(blobs.delete_metadata, uuid, key, at)
 
     # -- names --------------------------------------------------------------------------------------------
 
@@ -226,12 +256,11 @@ class SqliteCatalogue:
         published_by: str | None,
         now: datetime,
         keep_until: datetime,
+        finishes: UUID | None = None,
     ) -> Version:
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(
-            lambda db, touched: names.publish(
-                db, touched, new, receipt, name, guard, published_by, at, until, self._new_uuid
-            )
+            names.publish, new, receipt, name, guard, published_by, at, until, self._new_uuid, finishes
         )
 
     async def bind(
@@ -245,36 +274,30 @@ class SqliteCatalogue:
         keep_until: datetime,
     ) -> Version:
         at, until = micros(now), micros(keep_until)
-        return await self._writer.write(
-            lambda db, touched: names.bind(db, touched, blob, new, name, guard, published_by, at, until, self._new_uuid)
-        )
+        return await self._writer.write(names.bind, blob, new, name, guard, published_by, at, until, self._new_uuid)
 
     async def hide_name(
         self, namespace: str, name: str, guard: Guard, published_by: str | None, now: datetime
     ) -> Version:
         at = micros(now)
-        return await self._writer.write(
-            lambda db, touched: names.hide(db, touched, namespace, name, guard, published_by, at, self._new_uuid)
-        )
+        return await self._writer.write(names.hide, namespace, name, guard, published_by, at, self._new_uuid)
 
     async def remove_version(
         self, namespace: str, name: str, number: int, now: datetime, keep_until: datetime
     ) -> Version:
         at, until = micros(now), micros(keep_until)
-        return await self._writer.write(
-            lambda db, touched: names.remove_version(db, touched, namespace, name, number, at, until)
-        )
+        return await self._writer.write(names.remove_version, namespace, name, number, at, until)
 
     async def undelete(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> Version:
         at, until = micros(now), micros(keep_until)
-        return await self._writer.write(lambda db, touched: names.undelete(db, touched, namespace, name, at, until))
+        return await self._writer.write(names.undelete, namespace, name, at, until)
 
     async def purge_name(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> None:
         at, until = micros(now), micros(keep_until)
-        await self._writer.write(lambda db, touched: names.purge(db, touched, namespace, name, at, until))
+        await self._writer.write(names.purge, namespace, name, at, until)
 
     async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
-        await self._writer.write(lambda db, touched: names.update(db, touched, namespace, name, changes))
+        await self._writer.write(names.update, namespace, name, changes)
         info = await self.name_info(namespace, name)
         if info is None:
             raise NameNotFound(f"there is no name {namespace}/{name}")
@@ -287,28 +310,50 @@ class SqliteCatalogue:
 
     async def update_namespace(self, name: str, changes: Mapping[str, object], now: datetime) -> Namespace:
         at = micros(now)
-        await self._writer.write(lambda db, touched: accounts.update_namespace(db, touched, name, changes, at))
+        await self._writer.write(accounts.update_namespace, name, changes, at)
         namespace = await self.namespace(name)
         assert namespace is not None  # namespaces are never deleted
         return namespace
 
     async def add_token(self, token: Token, secret_hash: bytes) -> None:
-        await self._writer.write(lambda db, touched: accounts.add_token(db, touched, token, secret_hash))
+        await self._writer.write(accounts.add_token, token, secret_hash)
 
     async def revoke_token(self, uuid: UUID, now: datetime) -> None:
         at = micros(now)
-        await self._writer.write(lambda db, touched: accounts.revoke_token(db, touched, uuid, at))
+        await self._writer.write(accounts.revoke_token, uuid, at)
+
+    async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
+        at = micros(now)
+        return await self._writer.write(accounts.add_signing_key, secret, at, revoke_older)
+
+    # -- uploads ------------------------------------------------------------------------------------------
+
+    async def add_upload(self, upload: Upload, limit_per_token: int) -> None:
+        await self._writer.write(uploads.add, upload, limit_per_token)
+
+    async def set_upload_offset(self, uuid: UUID, offset: int, expires_at: datetime) -> None:
+        at = micros(expires_at)
+        await self._writer.write(uploads.set_offset, uuid, offset, at)
+
+    async def remove_upload(self, uuid: UUID) -> None:
+        await self._writer.write(uploads.remove, uuid)
+
+    async def upload_totals(self) -> UploadTotals:
+        sql = """SELECT count(*), coalesce(sum(durable_size), 0), coalesce(sum(size), 0) FROM upload
+          WHERE blob_uuid IS NULL"""
+        ((count, received, announced),) = await self._listings.rows(sql, {})
+        return UploadTotals(count, received, announced)
 
     # -- upkeep -------------------------------------------------------------------------------------------
 
     async def expire(self, now: datetime, hidden_before: datetime, keep_until: datetime, limit: int) -> Expired:
         at, hidden, until = micros(now), micros(hidden_before), micros(keep_until)
-        return await self._writer.write(
-            lambda db, touched: Expired(
-                blobs=blobs.expire_blobs(db, touched, at, until, limit),
-                names=names.purge_hidden(db, touched, hidden, at, until, limit),
-            )
-        )
+
+        def end(db: sqlite3.Connection, touched: Touched) -> Expired:
+            blob_count = blobs.expire_blobs(db, touched, at, until, limit)
+            return Expired(blob_count, names.purge_hidden(db, touched, hidden, at, until, limit))
+
+        return await self._writer.write(end)
 
     async def unreferenced(self, now: datetime, limit: int, after: bytes | None) -> Page[Unreferenced]:
         return await self._listings.unreferenced(micros(now), limit, after)
@@ -320,7 +365,7 @@ class SqliteCatalogue:
 
     async def forget_payload(self, digest: Digest, now: datetime) -> bool:
         at = micros(now)
-        return await self._writer.write(lambda db, touched: blobs.forget_payload(db, digest, at))
+        return await self._writer.write(blobs.forget_payload, digest, at)
 
     async def known_payloads(self, digests: Collection[Digest]) -> set[Digest]:
         listed, values = in_list([digest.raw for digest in digests], "digest")
@@ -329,14 +374,19 @@ class SqliteCatalogue:
 
     async def keep_payload(self, digest: Digest, until: datetime) -> bool:
         at = micros(until)
-        return await self._writer.write(lambda db, touched: blobs.keep_payload(db, digest, at))
+        return await self._writer.write(blobs.keep_payload, digest, at)
 
     async def set_quarantined(self, digest: Digest, at: datetime | None) -> None:
         when = None if at is None else micros(at)
-        await self._writer.write(lambda db, touched: blobs.set_quarantined(db, touched, digest, when))
+        await self._writer.write(blobs.set_quarantined, digest, when)
 
     async def totals(self) -> Totals:
-        sql = """SELECT (SELECT count(*) FROM payload), (SELECT coalesce(sum(size), 0) FROM payload),
-          coalesce(sum(blob_count), 0), coalesce(sum(logical_bytes), 0) FROM namespace"""
-        ((payloads, physical, blob_count, logical),) = await self._listings.rows(sql, {})
-        return Totals(payloads, physical, blob_count, logical)
+        sql = """SELECT count(*), coalesce(sum(size), 0), coalesce(sum(iif(blob_count = 1, size, 0)), 0),
+            count(quarantined_at), (SELECT coalesce(sum(blob_count), 0) FROM namespace),
+            (SELECT coalesce(sum(logical_bytes), 0) FROM namespace) FROM payload"""
+        ((payloads, physical, exclusive, quarantined, count, logical),) = await self._listings.rows(sql, {})
+        return Totals(payloads, physical, count, logical, exclusive, quarantined)
+
+    @property
+    def pending_writes(self) -> int:
+        return self._writer.pending

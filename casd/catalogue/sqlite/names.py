@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
-from casd.catalogue.sqlite import blobs
+from casd.catalogue.sqlite import blobs, uploads
 from casd.catalogue.sqlite.rows import (
     NEWEST,
     VERSION_COLUMNS,
@@ -58,7 +58,9 @@ def publish(
     now: int,
     keep_until: int,
     new_uuid: Callable[[], UUID],
+    finishes: UUID | None,
 ) -> Version:
+    uploads.finish(db, finishes, new.uuid, receipt)
     namespace = namespace_id(db, new.namespace)
     check_guard(db, guard, new.namespace, name)
     payload_id = blobs.store_payload(db, touched, receipt, now, keep_until)

@@ -3,6 +3,7 @@
 Migrations are numbered files that are never edited; each is applied in one transaction with its record.
 """
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -36,6 +37,8 @@ def open_writer(path: Path, payloads_exist: bool) -> sqlite3.Connection:
             f"{path} is {'empty' if path.exists() else 'missing'}, but payloads exist: restore it from a backup, "
             "or move the payloads folder away to start anew"
         )
+    # It holds signing keys: for the owner's eyes alone. SQLite makes -wal and -shm with the same permissions.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         for pragma in (

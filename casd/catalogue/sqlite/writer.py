@@ -18,7 +18,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from casd.errors import CasdError, StorageFailed, StorageFull
 
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 BATCH_LIMIT = 256  # operations per commit: 256 small ones take about 10 ms, and nobody waits much longer than that
 IDLE_CHECKPOINT_S = 2.0  # a quiet writer folds the WAL back, so that it never grows without bound
 
+P = ParamSpec("P")
 R = TypeVar("R")
 Touched = set[object]  # keys of cached look-ups that an operation made stale; EVERYTHING among them means all
 EVERYTHING: object = object()
@@ -57,18 +58,25 @@ class Writer:
         self._thread = threading.Thread(target=self._work, name="casd-writer")
         self._thread.start()
 
-    async def write(self, run: Callable[[sqlite3.Connection, Touched], R]) -> R:
-        """Return what `run` returned, once it is committed durably.
+    async def write(
+        self, run: Callable[Concatenate[sqlite3.Connection, Touched, P], R], *args: P.args, **more: P.kwargs
+    ) -> R:
+        """Return what `run(db, touched, ...)` returned, once it is committed durably.
 
         What `run` raises is raised here, and then nothing of it was kept. A caller that is cancelled does not stop
         the operation.
         """
         if self._is_closed:
             raise StorageFailed("the catalogue is closed")
-        operation = Operation(run, self._loop.create_future())
+        operation = Operation(lambda db, touched: run(db, touched, *args, **more), self._loop.create_future())
         self._queue.put(operation)
         result: R = await operation.future
         return result
+
+    @property
+    def pending(self) -> int:
+        """Operations that no commit has taken up yet."""
+        return self._queue.qsize()
 
     async def close(self) -> None:
         """Finish what is queued, fold the WAL back, and close the connection. A second call is no error."""

@@ -1,0 +1,193 @@
+"""What every catalogue must do for resumable uploads and for signed URLs."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from casd.catalogue.base import NO_GUARD, UploadTotals
+from casd.errors import NamespaceNotFound, PreconditionFailed, TooManyUploads, UploadNotFound
+from casd.model import Guard, Role, Token, Upload
+from tests.contracts.desk import ALICE, NAME, Desk
+from tests.contracts.oracle import digest_of, receipt_of
+
+TOKEN = UUID(int=7 << 100)
+NOBODYS = UUID(int=9 << 100)
+DAY = timedelta(days=1)
+
+
+async def begin(desk: Desk, limit: int = 100, **facts: Any) -> Upload:
+    upload = Upload(
+        uuid=desk.new_uuid(),
+        namespace=facts.pop("namespace", ALICE),
+        token=facts.pop("token", TOKEN),
+        size=facts.pop("size", 3),
+        offset=0,
+        digest=facts.pop("digest", None),
+        name=facts.pop("name", None),
+        content_type="text/plain",
+        filename=facts.pop("filename", None),
+        metadata=facts.pop("metadata", ""),
+        created_at=desk.clock(),
+        expires_at=desk.clock() + DAY,
+        **facts,
+    )
+    await desk.catalogue.add_upload(upload, limit)
+    return upload
+
+
+class TransferContract:
+    """Subclasses give the fixture `desk`."""
+
+    # -- uploads ------------------------------------------------------------------------------------------
+
+    async def test_an_upload_is_found_as_it_was_added(self, desk: Desk) -> None:
+        plain = await begin(desk)
+        told = await begin(
+            desk, size=None, digest=digest_of(b"abc"), name="ein Fünftel/½", filename="½.txt", metadata="name eA=="
+        )
+
+        assert await desk.catalogue.upload(plain.uuid) == plain
+        assert await desk.catalogue.upload(told.uuid) == told
+        assert await desk.catalogue.upload(NOBODYS) is None
+        assert await desk.catalogue.unfinished_uploads() == {plain.uuid, told.uuid}
+        assert await desk.catalogue.upload_totals() == UploadTotals(2, 0, 3)
+
+    async def test_an_upload_in_an_absent_namespace_is_refused(self, desk: Desk) -> None:
+        with pytest.raises(NamespaceNotFound):
+            await begin(desk, namespace="nobody")
+
+    async def test_a_token_has_only_so_many_unfinished_uploads(self, desk: Desk) -> None:
+        first, second = await begin(desk, limit=2), await begin(desk, limit=2)
+
+        with pytest.raises(TooManyUploads):
+            await begin(desk, limit=2)
+        await begin(desk, limit=2, token=NOBODYS)  # each token has its own
+        await desk.catalogue.remove_upload(first.uuid)
+        await begin(desk, limit=2)
+        await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"abc"), desk.clock(), desk.keep_until, second.uuid)
+        await begin(desk, limit=2)  # a finished one does not count
+
+    async def test_an_offset_moves_and_so_does_the_end(self, desk: Desk) -> None:
+        upload = await begin(desk)
+
+        await desk.catalogue.set_upload_offset(upload.uuid, 2, desk.clock() + 2 * DAY)
+
+        moved = replace(upload, offset=2, expires_at=desk.clock() + 2 * DAY)
+        assert await desk.catalogue.upload(upload.uuid) == moved
+        assert (await desk.catalogue.upload_totals()).received_bytes == 2
+
+    async def test_a_blob_finishes_its_upload_in_one_transaction(self, desk: Desk) -> None:
+        upload, new = await begin(desk), desk.new_blob()
+
+        blob = await desk.catalogue.add_blob(new, receipt_of(b"abc"), desk.clock(), desk.keep_until, upload.uuid)
+
+        finished = replace(upload, offset=3, size=3, digest=digest_of(b"abc"), blob=blob.uuid)
+        assert await desk.catalogue.upload(upload.uuid) == finished
+        assert await desk.catalogue.unfinished_uploads() == set()
+        assert await desk.catalogue.upload_totals() == UploadTotals(0, 0, 0)
+
+    async def test_a_version_finishes_its_upload_in_one_transaction(self, desk: Desk) -> None:
+        upload, new = await begin(desk, name=NAME), desk.new_blob()
+
+        await desk.catalogue.publish(
+            new, receipt_of(b"abc"), NAME, NO_GUARD, None, desk.clock(), desk.keep_until, upload.uuid
+        )
+
+        finished = await desk.catalogue.upload(upload.uuid)
+        assert finished is not None
+        assert finished.blob == new.uuid
+
+    @pytest.mark.parametrize("state", ["absent", "finished"])
+    async def test_nothing_is_made_of_an_upload_that_is_absent_or_finished(self, desk: Desk, state: str) -> None:
+        uuid = NOBODYS
+        if state == "finished":
+            uuid = (await begin(desk)).uuid
+            await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"abc"), desk.clock(), desk.keep_until, uuid)
+        before = await desk.catalogue.totals()
+
+        with pytest.raises(UploadNotFound):
+            await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"x"), desk.clock(), desk.keep_until, uuid)
+        with pytest.raises(UploadNotFound):
+            await desk.catalogue.publish(
+                desk.new_blob(), receipt_of(b"x"), NAME, NO_GUARD, None, desk.clock(), desk.keep_until, uuid
+            )
+        with pytest.raises(UploadNotFound):
+            await desk.catalogue.set_upload_offset(uuid, 1, desk.clock())
+
+        assert await desk.catalogue.totals() == before
+        assert await desk.newest() is None
+
+    async def test_a_version_that_is_refused_leaves_its_upload_unfinished(self, desk: Desk) -> None:
+        upload = await begin(desk, name=NAME)
+
+        with pytest.raises(PreconditionFailed):
+            await desk.catalogue.publish(
+                desk.new_blob(),
+                receipt_of(b"abc"),
+                NAME,
+                Guard(match_any=True),
+                None,
+                desk.clock(),
+                desk.keep_until,
+                upload.uuid,
+            )
+
+        assert await desk.catalogue.upload(upload.uuid) == upload
+
+    async def test_an_upload_that_was_removed_is_gone(self, desk: Desk) -> None:
+        upload = await begin(desk)
+
+        await desk.catalogue.remove_upload(upload.uuid)
+
+        assert await desk.catalogue.upload(upload.uuid) is None
+        with pytest.raises(UploadNotFound):
+            await desk.catalogue.remove_upload(upload.uuid)
+
+    async def test_uploads_past_their_time_are_listed_oldest_first(self, desk: Desk) -> None:
+        first = await begin(desk)
+        desk.clock.move(hours=1)
+        second = await begin(desk)
+        await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"abc"), desk.clock(), desk.keep_until, second.uuid)
+
+        assert await desk.catalogue.expired_uploads(first.expires_at - timedelta(microseconds=1), 9) == []
+        assert await desk.catalogue.expired_uploads(first.expires_at, 9) == [first]
+        late = await desk.catalogue.expired_uploads(second.expires_at, 9)
+        assert [upload.uuid for upload in late] == [first.uuid, second.uuid]
+        assert await desk.catalogue.expired_uploads(second.expires_at, 1) == [first]
+
+    # -- what signs URLs ----------------------------------------------------------------------------------
+
+    async def test_the_newest_key_signs_and_older_ones_are_still_known(self, desk: Desk) -> None:
+        assert await desk.catalogue.signing_key() is None
+
+        first = await desk.catalogue.add_signing_key(b"1" * 32, desk.clock())
+        assert await desk.catalogue.signing_key() == first
+        second = await desk.catalogue.add_signing_key(b"2" * 32, desk.clock.move(hours=1))
+
+        assert await desk.catalogue.signing_key() == second
+        assert await desk.catalogue.signing_key(first.id) == first
+        assert await desk.catalogue.signing_keys() == [first, second]
+        assert (second.secret, second.created_at) == (b"2" * 32, desk.clock())
+
+    async def test_a_key_that_revokes_is_the_only_one_left_and_no_id_comes_back(self, desk: Desk) -> None:
+        first = await desk.catalogue.add_signing_key(b"1" * 32, desk.clock())
+        assert await desk.catalogue.signing_key(first.id) == first
+
+        second = await desk.catalogue.add_signing_key(b"2" * 32, desk.clock(), revoke_older=True)
+
+        assert await desk.catalogue.signing_key(first.id) is None
+        assert await desk.catalogue.signing_keys() == [second]
+        assert second.id > first.id
+
+    async def test_a_token_is_known_by_its_id_and_at_once_as_revoked(self, desk: Desk) -> None:
+        token = Token(TOKEN, "node 7", Role.READER, (ALICE,), desk.clock(), None)
+        await desk.catalogue.add_token(token, b"hash")
+
+        assert await desk.catalogue.token_by_id(TOKEN) == token
+        assert await desk.catalogue.token_by_id(NOBODYS) is None
+        await desk.catalogue.revoke_token(TOKEN, desk.clock())
+
+        assert await desk.catalogue.token_by_id(TOKEN) == replace(token, revoked_at=desk.clock())
