@@ -210,7 +210,9 @@ def load(file: Path | None, environment: Mapping[str, str], overrides: Mapping[s
     """The configuration. `overrides` have dotted keys such as `server.port`. Raises ConfigError."""
     values = read_file(file) if file is not None else {}
     sources = {
-        f"{section}.{key}": str(file) for section, table in values.items() if isinstance(table, dict) for key in table
+        f"{section}.{key}": str(file)
+        for section, table in values.items()
+        for key in (table if isinstance(table, dict) else [""])
     }
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX) and name not in ELSEWHERE:
@@ -280,7 +282,7 @@ def refusal(error: ValidationError, sources: Mapping[str, str]) -> ConfigError:
     found = []
     for item in error.errors():
         place = [str(part) for part in item["loc"]]
-        source = sources.get(".".join(place[:2]))
+        source = next((sources[key] for key in sources if key.split(".")[: len(place)] == place[:2]), None)
         said = explained(place, item["type"], item["msg"].removeprefix("Value error, "))
         found.append(f"{said} (from {source})" if source else said)
     return ConfigError("; ".join(found))

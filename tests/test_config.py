@@ -2,9 +2,12 @@
 
 import re
 import tomllib
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from casd.config import Config, ConfigError, keys_of, load
@@ -102,25 +105,233 @@ def test_flags_win_over_the_environment_and_the_environment_over_the_file(tmp_pa
     assert (config.server.port, config.server.host, config.upkeep.grace_s) == (3, "environment", 5.0)
 
 
+def refused(file: Path | None = None, environment: dict[str, str] | None = None, **flags: object) -> str:
+    """What is said of a configuration that is not good."""
+    with pytest.raises(ConfigError) as caught:
+        load(file, environment or {}, flags)
+    return str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
-        ("[server]\nprot = 1\n", "prot"),
-        ("[sever]\nport = 1\n", "sever"),
-        ('[server]\nport = "many"\n', "port"),
-        ("[server]\nport = 65536\n", "port"),
-        ("[limits]\nhead_timeout_s = 0\n", "head_timeout_s"),
-        ("[upkeep]\ngrace_s = -1\n", "grace_s"),
-        ("server = 5\n", "server"),
-        ("[server\n", "config.toml"),
+        ("[server]\nprot = 1\n", "[server] prot: unknown"),
+        ("[sever]\nport = 1\n", "[sever]: unknown"),
+        ("[server.port]\nx = 1\n", "[server] port: "),
+        ("[[server]]\nport = 1\n", "[server]: a section is wanted"),
+        ("server = 5\n", "[server]: a section is wanted"),
+        ("[server\n", "config.toml: "),
+        ("[server]\nport = 1\nport = 2\n", "config.toml: "),
+        ("a = " + "[" * 100_000, "config.toml: "),
+        ("a = " + "1" * 10_000, "config.toml: "),
     ],
 )
-def test_what_is_wrong_in_the_file_is_refused_by_its_name(tmp_path: Path, text: str, named: str) -> None:
+def test_a_file_of_the_wrong_shape_is_refused(tmp_path: Path, text: str, named: str) -> None:
     file = tmp_path / "config.toml"
     file.write_text(text)
 
-    with pytest.raises(ConfigError, match=named):
-        load(file, {}, {})
+    said = refused(file)
+
+    assert named in said
+    assert str(file) in said
+
+
+WRONG_FOR_ALL = ["{}", "1979-05-27", "[[]]"]
+WRONG = {  # by the type of the default, in TOML
+    bool: ["1", "0", '"yes"', "1.0", *WRONG_FOR_ALL],
+    int: ["true", '"1"', "1.5", "1.0", "-1", "9223372036854775808", *WRONG_FOR_ALL],
+    float: ["true", '"1"', "-1.0", "-1", "nan", "inf", "-inf", "1e300", *WRONG_FOR_ALL],
+    str: ["true", "1", '""', *WRONG_FOR_ALL],
+    list: ["true", "1", '"10.0.0.1"', "[1]", '["10.0.0.1/8"]', '["here"]', '["::1%eth0/64"]', '[""]', *WRONG_FOR_ALL],
+}
+
+
+@pytest.mark.parametrize(("section", "key"), KEYS)
+def test_a_value_of_the_wrong_type_or_out_of_bounds_is_refused_by_its_name(
+    tmp_path: Path, section: str, key: str
+) -> None:
+    file = tmp_path / "config.toml"
+    for value in WRONG[type(example_with_all_keys()[section][key])]:
+        file.write_text(f"[{section}]\n{key} = {value}\n")
+
+        said = refused(file)
+
+        assert said.startswith(f"[{section}] {key}"), value
+        assert said.endswith(f"(from {file})"), value
+
+
+@pytest.mark.parametrize(
+    ("section", "key"),
+    [
+        *[(section, key) for section, key in KEYS if key.endswith("_timeout_s") and key != "drain_timeout_s"],
+        ("upkeep", "interval_s"),
+        ("upkeep", "upload_days"),
+        ("auth", "signed_url_max_s"),
+        ("limits", "max_uploads_per_token"),
+        ("limits", "max_body_bytes"),
+    ],
+)
+def test_nothing_at_all_is_refused_where_it_would_mean_never(section: str, key: str) -> None:
+    assert refused(None, {f"CASD_{section}__{key}".upper(): "0"}).startswith(f"[{section}] {key}: ")
+
+
+URLS = ["https://casd.example.org", "http://[::1]:8080/casd", "http://10.0.0.7:80", "https://h/a%20b"]
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+@pytest.mark.parametrize("url", URLS)
+def test_a_public_url_is_kept_without_its_last_slash(url: str, slash: str) -> None:
+    config = load(None, {"CASD_SERVER__PUBLIC_URL": url + slash}, {}).config
+
+    assert config.server.public_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("casd.example.org", "//casd.example.org", "ftp://host", "http://", "http:host", "/v1", "http:///v1"),
+        *("http://user@host", "http://user:secret@host", "http://host?", "http://host/?a=b", "http://host#", ""),
+        *("http://host:x", "http://host:65536", "http://[::1", "http://ho st", "http://host/a b", "http://hö.de"),
+        *("http://host/\n", "http://host\\x", 'http://host/"', " http://host", "http://a]b"),
+    ],
+)
+def test_a_public_url_that_links_cannot_begin_with_is_refused(url: str) -> None:
+    said = refused(None, {"CASD_SERVER__PUBLIC_URL": url})
+
+    assert said.startswith("[server] public_url: ")
+    assert "secret" not in said
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["10.0.0.7,fd00::/8,unix", " 10.0.0.7 , fd00::/8,, unix,", '["10.0.0.7", "fd00::/8", "unix"]'],
+)
+def test_trusted_proxies_are_a_list_in_the_environment_too(text: str) -> None:
+    config = load(None, {"CASD_SERVER__TRUSTED_PROXIES": text}, {}).config
+
+    assert config.server.trusted_proxies == (ip_network("10.0.0.7/32"), ip_network("fd00::/8"), "unix")
+
+
+@pytest.mark.parametrize(
+    "text", ["10.0.0.256", "10.0.0.1/8", "[1]", "[", "localhost", "10.0.0.7 10.0.0.8", "{}", "[[]]"]
+)
+def test_what_is_no_address_is_refused_from_the_environment(text: str) -> None:
+    said = refused(None, {"CASD_SERVER__TRUSTED_PROXIES": text})
+
+    assert said.startswith("[server] trusted_proxies.0: ")
+    assert said.endswith("(from CASD_SERVER__TRUSTED_PROXIES)")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("CASD_SERVER__PORT", "http"),
+        ("CASD_SERVER__PORT", ""),
+        ("CASD_STORAGE__MUST_EXIST", "maybe"),
+        ("CASD_STORAGE__DATA", ""),
+        ("CASD_STORAGE__DATA", "~/casd"),
+        ("CASD_STORAGE__RESERVE_BYTES", "1 GiB"),
+        ("CASD_LIMITS__HEAD_TIMEOUT_S", "nan"),
+        ("CASD_LOG__FORMAT", "xml"),
+        ("CASD_SERVER__EVENT_LOOP", "trio"),
+    ],
+)
+def test_a_text_that_is_no_value_is_refused_by_both_its_names(name: str, text: str) -> None:
+    section, key = name.removeprefix("CASD_").lower().split("__")
+
+    said = refused(None, {name: text})
+
+    assert said.startswith(f"[{section}] {key}: ")
+    assert said.endswith(f"(from {name})")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("CASD_STORAGE__MUST_EXIST", "true", True),
+        ("CASD_STORAGE__MUST_EXIST", "0", False),
+        ("CASD_STORAGE__RESERVE_BYTES", "1073741824", 1 << 30),
+        ("CASD_STORAGE__DATA", '/srv/50% #"casd', Path('/srv/50% #"casd')),
+        ("CASD_LIMITS__DRAIN_TIMEOUT_S", "5", 5.0),
+        ("CASD_LOG__LEVEL", "warning", "warning"),
+    ],
+)
+def test_a_text_from_the_environment_becomes_what_its_key_holds(name: str, text: str, value: object) -> None:
+    section, key = name.removeprefix("CASD_").lower().split("__")
+
+    config = load(None, {name: text}, {}).config
+
+    found = getattr(getattr(config, section), key)
+    assert found == value
+    assert isinstance(found, type(value))
+
+
+# -- what is in force ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_in_force_is_shown_with_who_said_it(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[server]\nhost = "::1"\nport = 1\n[limits]\ndrain_timeout_s = 5\n')
+
+    shown = load(file, {"CASD_SERVER__PORT": "2", "CASD_LOG__LEVEL": "error"}, {"storage.data": Path("/d")}).as_toml()
+
+    lines = shown.splitlines()
+    assert f'host = "::1"  # {file}' in lines
+    assert f"drain_timeout_s = 5.0  # {file}" in lines
+    assert "port = 2  # CASD_SERVER__PORT" in lines
+    assert 'level = "error"  # CASD_LOG__LEVEL' in lines
+    assert 'data = "/d"  # --data' in lines
+    assert "grace_s = 3600.0  # default" in lines
+    assert "# public_url is not set  # default" in lines
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
+
+
+@given(
+    host=TEXTS,
+    data=TEXTS.filter(lambda text: not text.startswith("~")),
+    grace_s=st.floats(0, 1e9),
+    reserve_bytes=st.none() | st.integers(0, 1 << 62),
+    proxies=st.lists(st.ip_addresses().map(str) | st.just("unix")),
+    url=st.none() | st.sampled_from(URLS),
+)
+def test_what_is_shown_can_be_fed_back(
+    host: str, data: str, grace_s: float, reserve_bytes: int | None, proxies: list[str], url: str | None
+) -> None:
+    flags = {
+        "server.host": host,
+        "storage.data": data,
+        "upkeep.grace_s": grace_s,
+        "storage.reserve_bytes": reserve_bytes,
+        "server.trusted_proxies": proxies,
+        "server.public_url": url,
+    }
+    first = load(None, {}, flags)
+
+    again = Config.model_validate(tomllib.loads(first.as_toml()))
+
+    assert again == first.config
+
+
+def test_a_folder_that_toml_cannot_say_is_shown_in_a_comment() -> None:
+    shown = load(None, {"CASD_STORAGE__DATA": "/srv/\udcff"}, {}).as_toml()
+
+    assert "data" not in tomllib.loads(shown)["storage"]
+    assert "# data is not UTF-8, which TOML cannot say: '/srv/\\udcff'" in shown
+
+
+def test_a_user_without_a_home_must_name_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("casd.config.default_data_folder", no_home)
+
+    assert refused().startswith("[storage] data: ")
+    assert load(None, {}, {"storage.data": "/d"}).config.storage.data == Path("/d")
+
+
+# -- names ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["CASD_PORT", "CASD_SERVER__PROT", "CASD_NOWHERE__KEY"])
