@@ -26,6 +26,7 @@ from casd.errors import (
 from casd.locks import DigestLocks
 from casd.model import JSON, Blob, BlobState, Digest, Expected, Guard, Namespace, NewBlob, Receipt, Version
 from casd.payloads.base import ANYTHING, Payload, PayloadStore, Staged
+from casd.tasks import to_the_end
 
 METADATA_LIMIT_BYTES = 1 << 20  # of one blob, keys and values together
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -61,7 +62,7 @@ class BlobStore:
         self.locks = locks
         self.now = now
         self.grace = grace
-        self._new_uuid = new_uuid
+        self.new_uuid = new_uuid
         self._share_by_uuid = share_by_uuid
         self._commits: set[asyncio.Task[Any]] = set()
 
@@ -195,21 +196,29 @@ class BlobStore:
 
     async def stage(self, size: int | None = None) -> Staged:
         """An empty stage, for `add` or `publish`. An announced size is reserved. Raises StorageFull."""
-        return await self.payloads.stage(str(self._new_uuid()), size)
+        return await self.payloads.stage(str(self.new_uuid()), size)
 
     async def add(
-        self, principal: Principal, namespace: str, staged: Staged, about: Description, expected: Expected = ANYTHING
+        self,
+        principal: Principal,
+        namespace: str,
+        staged: Staged,
+        about: Description,
+        expected: Expected = ANYTHING,
+        *,
+        finishes: UUID | None = None,
     ) -> Blob:
         """A new blob of the staged bytes, which holds itself; its promise is durable.
 
-        Raises NamespaceNotFound, Forbidden, SizeMismatch, DigestMismatch, StorageFailed.
+        The upload that it `finishes`, if any, has become it at the same moment.
+        Raises NamespaceNotFound, Forbidden, SizeMismatch, DigestMismatch, StorageFailed, UploadNotFound.
         """
         await self.writable_namespace(principal, namespace)
         receipt = await staged.seal(expected)
         new = self._new_blob(namespace, about)
 
         async def record() -> Blob:
-            return await self.catalogue.add_blob(new, receipt, self.now(), self._keep_until())
+            return await self.catalogue.add_blob(new, receipt, self.now(), self._keep_until(), finishes)
 
         return await self._commit(staged, receipt, record)
 
@@ -223,6 +232,7 @@ class BlobStore:
         *,
         guard: Guard = NO_GUARD,
         expected: Expected = ANYTHING,
+        finishes: UUID | None = None,
     ) -> Version:
         """The next version of the name, holding a new blob of the staged bytes.
 
@@ -234,7 +244,7 @@ class BlobStore:
 
         async def record() -> Version:
             return await self.catalogue.publish(
-                new, receipt, name, guard, principal.name, self.now(), self._keep_until()
+                new, receipt, name, guard, principal.name, self.now(), self._keep_until(), finishes
             )
 
         return await self._commit(staged, receipt, record)
@@ -250,15 +260,11 @@ class BlobStore:
         task = asyncio.create_task(both())
         self._commits.add(task)
         task.add_done_callback(self._commits.discard)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            # The stage is the commit's until that has ended: a caller that leaves its `async with` now discards it.
-            await asyncio.wait([task])
-            raise
+        # The stage is the commit's until that has ended: a caller that leaves its `async with` then discards it.
+        return await to_the_end(task)
 
     def _new_blob(self, namespace: str, about: Description) -> NewBlob:
-        return NewBlob(self._new_uuid(), namespace, about.content_type, about.filename, about.expires_at)
+        return NewBlob(self.new_uuid(), namespace, about.content_type, about.filename, about.expires_at)
 
     def _keep_until(self) -> datetime:
         return self.now() + self.grace
@@ -280,7 +286,7 @@ class BlobStore:
         """
         await self.writable_namespace(principal, namespace)
         await self.members_blob(principal, blob)
-        new = NewBlob(self._new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
+        new = NewBlob(self.new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
         return await self.catalogue.bind(blob, new, name, guard, principal.name, self.now(), self._keep_until())
 
     async def hide(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> Version:

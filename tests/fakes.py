@@ -226,6 +226,9 @@ class MemoryPayloads:
         for digest, data in list(self.disk.payloads.items()):
             yield Stored(digest, len(data), self.disk.modified_at[digest])
 
+    async def drop_stage(self, id: str) -> None:
+        self.disk.stages.pop(id, None)
+
     async def clear_stages(self, keep: Collection[str] = ()) -> int:
         stale = [id for id in self.disk.stages if id not in keep]
         for id in stale:

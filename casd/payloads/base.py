@@ -132,6 +132,9 @@ class PayloadStore(Protocol):
     def scan(self) -> AsyncIterator[Stored]:
         """Every payload that is there, in no order; what comes or goes meanwhile may be seen or not."""
 
+    async def drop_stage(self, id: str) -> None:
+        """Remove a stage that was kept and is not open; absence is not an error."""
+
     async def clear_stages(self, keep: Collection[str] = ()) -> int:
         """Remove every stage but those named; returns how many. For the start, before the first `stage`."""
 

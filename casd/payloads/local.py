@@ -27,6 +27,7 @@ from casd.model import Digest, Stored
 from casd.payloads.folders import DurableFolders, disk_call, fsync_folder
 from casd.payloads.space import Claim, Space
 from casd.payloads.staged import LocalStaged, Place
+from casd.tasks import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -196,6 +197,9 @@ class LocalPayloads:
             source.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing (POSIX)
         fsync_folder(target.parent)
 
+    async def drop_stage(self, id: str) -> None:
+        await self._run("removal of a stage", (self._incoming / id).unlink, True)
+
     async def clear_stages(self, keep: Collection[str] = ()) -> int:
         return await self._run("clearing incoming", self._clear_stages, frozenset(keep))
 
@@ -283,12 +287,7 @@ class LocalPayloads:
 
         It holds the digest's lock: a thread that unlinks after that is released removes what was stored meanwhile.
         """
-        work = asyncio.ensure_future(self._run(what, call, *args))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await asyncio.wait([work])
-            raise
+        return await to_the_end(self._run(what, call, *args))
 
 
 def own_copy(file: int, path: Path) -> int:

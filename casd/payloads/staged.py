@@ -21,6 +21,7 @@ from casd.payloads.base import ANYTHING
 from casd.payloads.folders import disk_call, fsync_folder
 from casd.payloads.hashing import Checkpoint, PayloadHasher
 from casd.payloads.space import Claim, Space
+from casd.tasks import to_the_end
 
 log = logging.getLogger(__name__)
 
@@ -231,12 +232,7 @@ class LocalStaged:
         self._held.clear()
         if not self._has_entry and not self._in_flight:
             return
-        letting_go = asyncio.ensure_future(self._after_threads(how))
-        try:
-            await asyncio.shield(letting_go)
-        except asyncio.CancelledError:  # a second time, say: the first led here
-            await asyncio.wait([letting_go])
-            raise
+        await to_the_end(self._after_threads(how))
 
     async def _after_threads(self, how: Callable[[], None]) -> None:
         if self._in_flight:

@@ -694,6 +694,17 @@ class PayloadStoreContract:
 
         assert await read_all(store, receipt.digest) == data
 
+    async def test_a_suspended_stage_is_dropped_by_its_id(self, store: PayloadStore, backend: Backend) -> None:
+        staged = await store.stage("kept", is_kept=True)
+        await staged.append(b"abc")
+        await staged.sync()
+        await staged.suspend()
+
+        await store.drop_stage("kept")
+        await store.drop_stage("kept")
+
+        assert backend.stages() == set()
+
     async def test_what_was_cut_off_or_written_over_is_not_durable(self, store: PayloadStore) -> None:
         staged = await store.stage("kept", is_kept=True)
         await staged.append(some_bytes(300_000))
