@@ -6,6 +6,7 @@ aiohttp decodes `x%FF` and `x%25FF` alike, so paths are decoded here, from the r
 import base64
 import binascii
 import re
+import zlib
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
@@ -18,6 +19,7 @@ from casd.web.ranges import number, query_number
 
 PAGE_DEFAULT = 100
 PAGE_LIMIT = 1000
+MARK_BYTES = 4  # a CRC-32 of path and key, before the key in a cursor
 LONGEST_S = 100 * 366 * 86400  # a hundred years: what is longer is a mistake, and overflows a datetime some day
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -73,18 +75,29 @@ def page_limit(request: web.Request) -> int:
 
 
 def cursor(request: web.Request) -> bytes | None:
-    """`?cursor=`, as an earlier page's `next` gave it. Raises InvalidInput."""
+    """The key in `?cursor=`, as an earlier page of this listing gave it as `next`. Raises InvalidInput."""
     text = request.query.get("cursor")
     if text is None:
         return None
     try:
-        return base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+        given = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
     except (UnicodeEncodeError, binascii.Error):
-        raise InvalidInput("?cursor= is what an earlier page gave as next") from None
+        given = b""
+    mark, key = given[:MARK_BYTES], given[MARK_BYTES:]
+    if mark != cursor_mark(request, key):
+        raise InvalidInput("?cursor= is what an earlier page of this listing gave as next")
+    return key
 
 
-def cursor_text(key: bytes | None) -> str | None:
-    return None if key is None else base64.urlsafe_b64encode(key).decode()
+def cursor_text(request: web.Request, key: bytes | None) -> str | None:
+    """What `cursor` takes back, on the same path alone."""
+    return None if key is None else base64.urlsafe_b64encode(cursor_mark(request, key) + key).decode()
+
+
+def cursor_mark(request: web.Request, key: bytes) -> bytes:
+    """Finds mistakes, not attackers: the names of one namespace would pass for a place among those of another."""
+    path = "/".join(decode(segment) for segment in raw_segments(request))
+    return zlib.crc32(path.encode() + b"\0" + key).to_bytes(MARK_BYTES)
 
 
 def is_flagged(request: web.Request, name: str) -> bool:

@@ -228,6 +228,8 @@ def test_readers_of_a_namespace_may_read_but_not_write(us: Party, them: Party, i
         assert us.reader.ask(*call).status == 200, call
     assert us.writer.ask("PUT", them.name("there"), b"x").status == 404
     assert us.writer.ask("POST", f"/v1/blobs?namespace={them.namespace}", b"x").status == 404
+    assert us.reader.ask("GET", f"/v1/namespaces/{them.namespace}").status == 404  # its rules are its members' to see
+    assert [item["name"] for item in listed(us.reader, "/v1/namespaces?limit=1")] == [us.namespace]
     assert them.namespace not in str(us.reader.ask("GET", "/v1/blobs?limit=1000").json)  # own namespaces alone
     assert us.nobody.ask("GET", them.name("there")).status == 401
 

@@ -189,9 +189,9 @@ def test_a_blob_bound_into_another_namespace_is_a_copy_there(us: Party, them: Pa
     assert (bound["namespace"], bound["metadata"]) == (them.namespace, {})
 
 
-@pytest.mark.parametrize("text", ["", "x", "00000000-0000-0000-0000-000000000000"])
+@pytest.mark.parametrize("text", ["", "x", "00000000-0000-0000-0000-000000000000", "{{{}}}", "urn:uuid:{}"])
 def test_a_blob_that_is_not_there_is_not_bound(us: Party, text: str) -> None:
-    answer = us.writer.ask("PUT", f"{us.name()}?blob={text}")
+    answer = us.writer.ask("PUT", f"{us.name()}?blob={text.format(us.add()['uuid'])}")
 
     assert (answer.status, answer.code) == (404, "blob-not-found")
 

@@ -226,19 +226,23 @@ def test_a_limit_is_at_least_one(text: str) -> None:
 
 @given(st.binary())
 def test_a_cursor_comes_back_as_it_was_given(key: bytes) -> None:
-    text = query.cursor_text(key)
+    text = query.cursor_text(asked("/a/b?limit=1"), key)
 
     assert text is not None
     assert re.fullmatch(r"[A-Za-z0-9_=-]*", text)  # fit for a query as it stands
-    assert query.cursor(asked(f"/?cursor={text}")) == key
+    assert query.cursor(asked(f"/a/%62?limit=2&cursor={text}")) == key
+    with pytest.raises(InvalidInput):
+        query.cursor(asked(f"/a/c?cursor={text}"))
 
 
 def test_no_cursor_is_none() -> None:
     assert query.cursor(asked("/")) is None
-    assert query.cursor_text(None) is None
+    assert query.cursor_text(asked("/"), None) is None
 
 
-@pytest.mark.parametrize("text", ["!", "a", "abc", "ab=c", "%C3%BC", "a%20b", "YWJj%0A", "===="])
+@pytest.mark.parametrize(
+    "text", ["!", "a", "abc", "ab=c", "", "YWJj", "YWJjZGVm", "%C3%BC", "a%20b", "YWJj%0A", "===="]
+)
 def test_a_cursor_that_casd_never_gave_is_invalid(text: str) -> None:
     with pytest.raises(InvalidInput):
         query.cursor(asked(f"/?cursor={text}"))

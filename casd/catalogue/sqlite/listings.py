@@ -119,6 +119,8 @@ class Listings:
         if namespaces is None:
             known = await self.rows("SELECT name FROM namespace ORDER BY name", {})
             namespaces = [name for (name,) in known]
+        if after is not None and start_namespace not in namespaces:
+            raise InvalidInput("this cursor does not belong to this listing")
         found: list[Row] = []
         has_more = False
         for namespace in sorted(set(namespaces)):

@@ -4,7 +4,7 @@ from aiohttp import web
 
 from casd import auth
 from casd.dialects.native.render import json_response, namespace_json, page_json, token_json
-from casd.errors import InvalidInput
+from casd.errors import InvalidInput, NamespaceNotFound
 from casd.model import Page, Token, checked_namespace
 from casd.uuids import new_uuid
 from casd.web.keys import principal_of, store_of
@@ -61,7 +61,7 @@ def refuse(what: str) -> str:
 async def tokens(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     page = await store_of(request).catalogue.tokens(page_limit(request), cursor(request))
-    return page_json(page, [token_json(token) for token in page.items])
+    return page_json(request, page, [token_json(token) for token in page.items])
 
 
 async def revoke_token(request: web.Request) -> web.StreamResponse:
@@ -72,16 +72,20 @@ async def revoke_token(request: web.Request) -> web.StreamResponse:
 
 
 async def namespaces(request: web.Request) -> web.StreamResponse:
+    """Of whose members the caller is one: what is merely readable keeps its rules to itself."""
     principal, limit, after = principal_of(request), page_limit(request), cursor(request)
     known = await store_of(request).catalogue.namespaces(None if principal.is_admin else principal.namespaces)
-    left = [item for item in known if item.name.encode() > (after or b"")]  # known comes in the order of names
+    own = [item for item in known if principal.is_member(item.name)]  # in the order of names
+    left = [item for item in own if item.name.encode() > (after or b"")]
     page = Page(tuple(left[:limit]), left[limit - 1].name.encode() if len(left) > limit else None)
-    return page_json(page, [namespace_json(item) for item in page.items])
+    return page_json(request, page, [namespace_json(item) for item in page.items])
 
 
 async def namespace(request: web.Request) -> web.StreamResponse:
     name = checked_namespace(decode(raw_segments(request)[2]))
-    return json_response(namespace_json(await store_of(request).readable_namespace(principal_of(request), name)))
+    if not principal_of(request).is_member(name):
+        raise NamespaceNotFound(f"there is no namespace {name}")
+    return json_response(namespace_json(await store_of(request).namespace(name)))
 
 
 async def update_namespace(request: web.Request) -> web.StreamResponse:

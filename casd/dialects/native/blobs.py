@@ -60,7 +60,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
         chosen = list(principal.namespaces)
     everywhere = namespace is None and principal.is_admin
     page = await store.catalogue.blobs(None if everywhere else chosen, only, limit, after, store.now())
-    return page_json(page, [blob_json(view) for view in page.items])
+    return page_json(request, page, [blob_json(view) for view in page.items])
 
 
 async def info(request: web.Request) -> web.StreamResponse:
@@ -169,7 +169,7 @@ async def by_checksum(request: web.Request) -> web.StreamResponse:
     page = await store.catalogue.blobs_by_checksum(
         algorithm, value, chosen, page_limit(request), cursor(request), store.now()
     )
-    return page_json(page, [blob_json(view) for view in page.items])
+    return page_json(request, page, [blob_json(view) for view in page.items])
 
 
 def checksum(algorithm: str, text: str) -> bytes:

@@ -1,7 +1,6 @@
 """Names: their bytes by version or time, what they are bound to, and how they are hidden and removed."""
 
 from dataclasses import replace
-from uuid import UUID
 
 from aiohttp import web
 
@@ -13,7 +12,7 @@ from casd.dialects.native.render import (
     version_json,
     version_path,
 )
-from casd.errors import BlobNotFound, InvalidInput, NameNotFound
+from casd.errors import BlobNotFound, InvalidInput, NameNotFound, NotFound
 from casd.model import BlobView, Version, checked_namespace
 from casd.store import BlobStore
 from casd.web.conditions import guard_of
@@ -27,6 +26,7 @@ from casd.web.query import (
     page_limit,
     raw_segments,
     time_in,
+    uuid_in_path,
 )
 from casd.web.ranges import query_number
 from casd.web.receive import announced_size, checked_fields, read_json, receive
@@ -58,8 +58,8 @@ async def bind(request: web.Request, namespace: str, name: str) -> web.StreamRes
     if request.can_read_body:
         raise InvalidInput("?blob= binds a blob that is there: send no body")
     try:
-        blob = UUID(request.query["blob"])
-    except ValueError:
+        blob = uuid_in_path(request.query["blob"])
+    except NotFound:
         raise BlobNotFound("there is no such blob: a UUID is written as 8-4-4-4-12 hex digits") from None
     version = await store.bind(principal, blob, namespace, name, guard=guard_of(request.headers))
     return await created(store, version)
@@ -126,7 +126,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
     await store.readable_namespace(principal_of(request), namespace)
     prefix = request.query.get("prefix", "")
     page = await store.catalogue.names(namespace, utf8(prefix), page_limit(request), cursor(request), store.now())
-    return page_json(page, [version_json(version) for version in page.items])
+    return page_json(request, page, [version_json(version) for version in page.items])
 
 
 def utf8(text: str) -> str:
@@ -142,7 +142,7 @@ async def versions(request: web.Request) -> web.StreamResponse:
     store = store_of(request)
     namespace, name = await readable_name(request)
     page = await store.catalogue.versions(namespace, name, page_limit(request), cursor(request), store.now())
-    return page_json(page, [version_json(version) for version in page.items])
+    return page_json(request, page, [version_json(version) for version in page.items])
 
 
 async def info(request: web.Request) -> web.StreamResponse:

@@ -18,8 +18,8 @@ def json_response(value: object, status: int = 200, headers: dict[str, str] | No
     return web.Response(status=status, body=text.encode("utf-8"), headers=base | (headers or {}))
 
 
-def page_json(page: Page[Any], items: Sequence[object]) -> web.Response:
-    return json_response({"items": items, "next": cursor_text(page.next)})
+def page_json(request: web.Request, page: Page[Any], items: Sequence[object]) -> web.Response:
+    return json_response({"items": items, "next": cursor_text(request, page.next)})
 
 
 def time_text(at: datetime | None) -> str | None:
