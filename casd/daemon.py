@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -21,6 +22,7 @@ from casd import auth, folder
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, ConfigError, EventLoop, load
 from casd.dialects.native import NATIVE
+from casd.dialects.tus import TUS
 from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable
 from casd.locks import DigestLocks
 from casd.model import Role, Token
@@ -28,15 +30,17 @@ from casd.payloads.folders import fsync_folder, make_durable_tree
 from casd.payloads.local import LocalPayloads
 from casd.store import BlobStore
 from casd.upkeep import Rules, Upkeep
+from casd.uploads import Uploads
 from casd.uuids import new_uuid
-from casd.web import application
+from casd.web.application import Services, build
 from casd.web.keys import Limits
+from casd.web.origin import Origins
 from casd.web.protocol import ConnectionLimits, Front, Traffic
 from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
 
-DIALECTS = (NATIVE,)
+DIALECTS = (NATIVE, TUS)
 FIRST_HOME = "default"
 BACKLOG = 1024
 LOCK_TRIES = 5
@@ -93,9 +97,6 @@ async def running(config: Config) -> AsyncIterator[str]:
             data / folder.CATALOGUE, new_uuid, payloads_exist=await has_any(payloads)
         )
         stack.push_async_callback(catalogue.close)
-        removed = await payloads.clear_stages()
-        if removed:
-            log.info("stale stages removed count=%d", removed)
         locks = DigestLocks()
         grace = timedelta(seconds=config.upkeep.grace_s)
         store = BlobStore(
@@ -108,21 +109,32 @@ async def running(config: Config) -> AsyncIterator[str]:
             share_by_uuid=config.auth.share_by_uuid,
         )
         stack.push_async_callback(store.close)
+        uploads = Uploads(
+            store,
+            lifetime=timedelta(days=config.upkeep.upload_days),
+            limit_per_token=config.limits.max_uploads_per_token,
+        )
+        await uploads.start()
+        stack.push_async_callback(uploads.close)
         await ensure_admin_token(store, data)
+        await ensure_signing_key(store)
         rules = Rules(grace, timedelta(days=config.upkeep.hidden_days))
-        upkeep = Upkeep(payloads, catalogue, locks, rules, utc_now)
+        upkeep = Upkeep(payloads, catalogue, locks, uploads, rules, utc_now)
         stack.push_async_callback(upkeep.close)
         timer = asyncio.create_task(keep_up(upkeep, config))
         stack.push_async_callback(cancel, timer)
         transmitter = Transmitter(config.limits.send_idle_timeout_s)
         stack.push_async_callback(transmitter.close)
-        address = await stack.enter_async_context(listening(config, store, upkeep, transmitter))
+        origins = Origins(config.server.public_url, config.server.trusted_proxies)
+        limits = Limits(config.limits.max_body_bytes, config.limits.body_idle_timeout_s, config.auth.signed_url_max_s)
+        services = Services(store, uploads, upkeep, transmitter, origins, limits)
+        address = await stack.enter_async_context(listening(config, services))
         stack.enter_context(announced(data, address))
         yield address
 
 
 @contextlib.asynccontextmanager
-async def listening(config: Config, store: BlobStore, upkeep: Upkeep, transmitter: Transmitter) -> AsyncIterator[str]:
+async def listening(config: Config, services: Services) -> AsyncIterator[str]:
     """Accept connections; afterwards requests in flight have finished, or the drain deadline has passed."""
     limits = config.limits
     traffic = Traffic(
@@ -133,15 +145,7 @@ async def listening(config: Config, store: BlobStore, upkeep: Upkeep, transmitte
             limits.max_connections_per_address,
         )
     )
-    app = application.build(
-        DIALECTS,
-        store=store,
-        upkeep=upkeep,
-        transmitter=transmitter,
-        limits=Limits(limits.max_body_bytes, limits.body_idle_timeout_s),
-        traffic=traffic,
-    )
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(build(DIALECTS, services, traffic))
     await runner.setup()
     assert runner.server is not None
     listener = bound_socket(config.server.host, config.server.port)
@@ -251,6 +255,11 @@ async def ensure_admin_token(store: BlobStore, data: Path) -> None:
     log.info("admin token made file=%s", file)
     if sys.stderr.isatty():
         print(f"admin token: {secret}", file=sys.stderr)  # noqa: T201  # shown once, never logged
+
+
+async def ensure_signing_key(store: BlobStore) -> None:
+    if await store.catalogue.signing_key() is None:
+        await store.catalogue.add_signing_key(secrets.token_bytes(32), store.now())
 
 
 async def has_any(payloads: LocalPayloads) -> bool:

@@ -15,10 +15,9 @@ from casd.errors import CollectionRefused
 from casd.locks import DigestLocks
 from casd.model import Digest
 from casd.payloads.base import PayloadStore
+from casd.uploads import Uploads
 
 log = logging.getLogger(__name__)
-
-R = TypeVar("R")
 
 BATCH = 500  # rows per transaction or look-up: a few milliseconds of the writer at a time
 
@@ -41,6 +40,28 @@ class CollectionReport:
     is_dry_run: bool
 
 
+@dataclass(frozen=True, slots=True)
+class ExpiryReport:
+    """What one run ended."""
+
+    blobs: int
+    names: int
+    uploads: int
+
+
+@dataclass(slots=True)
+class Run:
+    """A run of one kind of upkeep: how it went, or that it is under way."""
+
+    started_at: datetime
+    ended_at: datetime | None = None
+    report: ExpiryReport | CollectionReport | None = None
+    error: str | None = None
+
+
+Report = TypeVar("Report", ExpiryReport, CollectionReport)
+
+
 class Upkeep:
     """Upkeep of one store, by timer or on request; two runs of the same kind at once are one."""
 
@@ -49,28 +70,34 @@ class Upkeep:
         payloads: PayloadStore,
         catalogue: Catalogue,
         locks: DigestLocks,
+        uploads: Uploads,
         rules: Rules,
         now: Callable[[], datetime],
     ) -> None:
         self._payloads = payloads
         self._catalogue = catalogue
         self._locks = locks
+        self._uploads = uploads
         self._rules = rules
         self._now = now
         self._running: dict[object, asyncio.Task[Any]] = {}
+        self.last_runs: dict[str, Run] = {}  # by kind
 
-    async def expire(self) -> Expired:
+    async def expire(self) -> ExpiryReport:
+        return await self._join("expire", "expire", self._expire)
+
+    async def _expire(self) -> ExpiryReport:
         rules = self._rules
-        return await self._join(
-            "expire", lambda: expire(self._catalogue, now=self._now(), grace=rules.grace, hidden=rules.hidden)
-        )
+        expired = await expire(self._catalogue, now=self._now(), grace=rules.grace, hidden=rules.hidden)
+        return ExpiryReport(expired.blobs, expired.names, await self._uploads.expire())
 
     async def collect_garbage(
         self, *, scan: bool = True, force: bool = False, dry_run: bool = False
     ) -> CollectionReport:
         """Raises CollectionRefused."""
         return await self._join(
-            ("collect", scan, force, dry_run),
+            "collect-garbage",
+            ("collect-garbage", scan, force, dry_run),
             lambda: collect_garbage(
                 self._payloads,
                 self._catalogue,
@@ -83,14 +110,26 @@ class Upkeep:
             ),
         )
 
-    async def _join(self, key: object, start: Callable[[], Coroutine[Any, Any, R]]) -> R:
+    async def _join(self, kind: str, key: object, start: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """What the run under way returns, or a new one. A caller that is cancelled leaves it to the others."""
         task = self._running.get(key)
         if task is None:
-            task = self._running[key] = asyncio.create_task(start())
+            task = self._running[key] = asyncio.create_task(self._recorded(kind, start))
             task.add_done_callback(lambda _: self._running.pop(key, None))
-        result: R = await asyncio.shield(task)
+        result: Report = await asyncio.shield(task)
         return result
+
+    async def _recorded(self, kind: str, start: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+        """The run, remembered as the last of its kind."""
+        run = self.last_runs[kind] = Run(self._now())
+        try:
+            run.report = report = await start()
+        except BaseException as error:
+            run.error = str(error) or type(error).__name__
+            raise
+        finally:
+            run.ended_at = self._now()
+        return report
 
     async def close(self) -> None:
         """Cancel what is under way; a removal that has begun ends whole."""

@@ -238,5 +238,7 @@ class MemoryPayloads:
     async def free_bytes(self) -> int:
         return 1 << 40
 
+    reserved_bytes = 0
+
     async def close(self) -> None:
         pass

@@ -28,7 +28,7 @@ LAYERS = (
     {"cli"},
     {"__main__"},
 )
-BESIDE = {"uploads": {"store"}}  # of the same layer
+BESIDE = {"uploads": {"store"}, "upkeep": {"uploads"}}  # of the same layer
 ONLY = {  # narrower than the layers
     "model": {"errors"},
     "auth": {"errors", "model"},

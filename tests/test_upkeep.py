@@ -20,7 +20,8 @@ from casd.model import Blob, Digest, Role
 from casd.payloads.base import PayloadStore
 from casd.payloads.local import LocalPayloads
 from casd.store import BlobStore, Description
-from casd.upkeep import CollectionReport, Rules, Upkeep, collect_garbage, expire
+from casd.upkeep import CollectionReport, ExpiryReport, Rules, Run, Upkeep, collect_garbage, expire
+from casd.uploads import Uploads
 from tests.contracts.oracle import digest_of, some_bytes
 from tests.contracts.payload_store import store_bytes, turns
 from tests.fakes import NOW, Clock, MemoryDisk, MemoryPayloads, NoLocks
@@ -558,7 +559,8 @@ async def test_a_removal_whose_run_is_cancelled_has_ended_when_its_lock_is_let_g
 @pytest.fixture
 async def upkeep(house: House) -> AsyncIterator[Upkeep]:
     rules = Rules(grace=GRACE, hidden=timedelta(days=7))
-    upkeep = Upkeep(house.payloads, house.catalogue, house.locks, rules, house.clock)
+    uploads = Uploads(house.store, lifetime=timedelta(days=7), limit_per_token=9)
+    upkeep = Upkeep(house.payloads, house.catalogue, house.locks, uploads, rules, house.clock)
     yield upkeep
     await upkeep.close()
 
@@ -608,6 +610,7 @@ async def test_every_caller_of_a_run_that_fails_hears_of_it_and_the_next_run_is_
     outcomes = await asyncio.gather(*(upkeep.collect_garbage() for _ in range(3)), return_exceptions=True)
 
     assert [type(outcome) for outcome in outcomes] == [CollectionRefused] * 3
+    assert upkeep.last_runs["collect-garbage"] == Run(house.clock(), house.clock(), None, str(outcomes[0]))
     assert (await upkeep.collect_garbage(force=True)).payloads == 1
 
 
@@ -620,7 +623,9 @@ async def test_upkeep_goes_by_its_rules_and_its_clock(house: House, upkeep: Upke
     house.clock.move(days=7)
     assert (await upkeep.expire()).names == 0
     house.clock.move(seconds=1)
-    assert (await upkeep.expire()).names == 1
+    report = await upkeep.expire()
+    assert report == ExpiryReport(blobs=0, names=1, uploads=0)
+    assert upkeep.last_runs == {"expire": Run(house.clock(), house.clock(), report)}
     house.clock.move(minutes=59)
     assert (await upkeep.collect_garbage(force=True)).payloads == 0
     house.clock.move(minutes=1)

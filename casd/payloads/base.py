@@ -141,5 +141,9 @@ class PayloadStore(Protocol):
     async def free_bytes(self) -> int:
         """What may still be written before the reserve is touched; not below zero."""
 
+    @property
+    def reserved_bytes(self) -> int:
+        """What transfers in progress have announced and not yet written."""
+
     async def close(self) -> None:
         """Wait for what is under way and let go of all threads. Stages must be gone."""

@@ -268,6 +268,10 @@ class LocalPayloads:
     async def free_bytes(self) -> int:
         return max(0, await self._run("free space", self._space.free_bytes) - self._space.claimed_bytes)
 
+    @property
+    def reserved_bytes(self) -> int:
+        return self._space.claimed_bytes
+
     async def close(self) -> None:
         await asyncio.to_thread(self._shut_pools)
 

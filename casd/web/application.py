@@ -4,6 +4,7 @@ import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -11,11 +12,28 @@ from casd.auth import Principal, principal_of, secret_hash
 from casd.errors import CasdError, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
+from casd.uploads import Uploads
 from casd.web.dialect import Access, Dialect, Handler, Route
 from casd.web.errors import InternalError, RouteError, status_of
-from casd.web.keys import EXPECTATION, LIMITS, PRINCIPAL, REQUEST_ID, STORE, TRANSMITTER, UPKEEP, Limits, store_of
-from casd.web.protocol import Traffic
+from casd.web.keys import (
+    EXPECTATION,
+    LIMITS,
+    ORIGINS,
+    PRINCIPAL,
+    REQUEST_ID,
+    SIGNED_UNTIL,
+    STARTED_AT,
+    STORE,
+    TRANSMITTER,
+    UPKEEP,
+    UPLOADS,
+    Limits,
+    store_of,
+)
+from casd.web.origin import Origins
+from casd.web.protocol import TRAFFIC, Traffic
 from casd.web.send import unsatisfied
+from casd.web.signed import PARAMETER, READ, Target, opened
 from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
@@ -23,22 +41,30 @@ log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 
 
-def build(
-    dialects: Sequence[Dialect],
-    *,
-    store: BlobStore,
-    upkeep: Upkeep,
-    transmitter: Transmitter,
-    limits: Limits,
-    traffic: Traffic,
-) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What handlers work with."""
+
+    store: BlobStore
+    uploads: Uploads
+    upkeep: Upkeep
+    transmitter: Transmitter
+    origins: Origins
+    limits: Limits
+
+
+def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> web.Application:
     """Return the application with every route of every dialect."""
     app = web.Application(middlewares=[front(tuple(dialects))])
     app.on_response_prepare.append(mark(traffic))
-    app[STORE] = store
-    app[UPKEEP] = upkeep
-    app[TRANSMITTER] = transmitter
-    app[LIMITS] = limits
+    app[STORE] = services.store
+    app[UPLOADS] = services.uploads
+    app[UPKEEP] = services.upkeep
+    app[TRANSMITTER] = services.transmitter
+    app[ORIGINS] = services.origins
+    app[LIMITS] = services.limits
+    app[TRAFFIC] = traffic
+    app[STARTED_AT] = services.store.now()
     for dialect in dialects:
         for route in dialect.routes:
             handler = guarded(dialect, route)
@@ -57,7 +83,7 @@ def guarded(dialect: Dialect, route: Route) -> Handler:
     """The route's handler behind the question who asks."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        principal = None if route.access is Access.OPEN else await authenticate(request, dialect)
+        principal = None if route.access is Access.OPEN else await authenticate(request, dialect, route)
         if principal is None and route.access is Access.TOKEN:
             raise Unauthenticated("this needs a token")
         request[PRINCIPAL] = principal
@@ -71,8 +97,16 @@ def guarded(dialect: Dialect, route: Route) -> Handler:
     return handle
 
 
-async def authenticate(request: web.Request, dialect: Dialect) -> Principal | None:
-    """Who asks; None without a credential. Raises Unauthenticated for one that is not good."""
+async def authenticate(request: web.Request, dialect: Dialect, route: Route) -> Principal | None:
+    """Who asks; None without a credential. Raises Unauthenticated for one that is not good.
+
+    Where a route can be signed, a signature decides: a URL that says for whom it speaks means it.
+    """
+    if route.is_signable and PARAMETER in request.query:
+        principal, request[SIGNED_UNTIL] = await opened(
+            store_of(request), request.query[PARAMETER], READ, Target.of(request.raw_path)
+        )
+        return principal
     secret = dialect.credential(request)
     if secret is None:
         if "Authorization" in request.headers:

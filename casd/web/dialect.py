@@ -26,6 +26,7 @@ class Route:
     path: str
     handler: Handler
     access: Access = Access.TOKEN
+    is_signable: bool = False  # a signed URL opens it, for GET and HEAD
 
 
 @dataclass(frozen=True, slots=True)

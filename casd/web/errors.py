@@ -15,6 +15,7 @@ STATUS: dict[type[CasdError], int] = {
     errors.InvalidInput: 400,
     errors.SizeMismatch: 400,  # fewer or more bytes than Content-Length is a broken request, not a wrong digest
     errors.DigestMismatch: 422,
+    errors.UploadMismatch: 460,  # tus 1.0's own: Checksum Mismatch
     errors.TooLarge: 413,
     errors.UnsupportedEncoding: 415,
     errors.RangeNotSatisfiable: 416,
@@ -23,6 +24,8 @@ STATUS: dict[type[CasdError], int] = {
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
     errors.Conflict: 409,
+    errors.UploadBusy: 423,
+    errors.TooManyUploads: 429,
     errors.PreconditionFailed: 412,
     errors.StorageFailed: 500,
     errors.StorageFull: 507,  # RFC 4918: the server cannot store what is needed; reads and deletes go on
@@ -65,6 +68,9 @@ TITLES = {
     416: "Range not satisfiable",
     417: "Expectation failed",
     422: "Digest mismatch",
+    423: "Busy",
+    429: "Too many",
+    460: "Digest mismatch",
     500: "Internal error",
     503: "Busy",
     507: "Insufficient storage",

@@ -1,6 +1,7 @@
 """Where shared objects stand: typed keys of the application and of a request."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -8,23 +9,30 @@ from aiohttp import web
 from casd.auth import Principal
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
+from casd.uploads import Uploads
+from casd.web.origin import Origins
 from casd.web.transmit import Transmitter
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a client may send, and how long it may take between two signs of life."""
+    """What a client may send, how long it may take between two signs of life, and how long a link may last."""
 
     max_body_bytes: int
     body_idle_timeout_s: float
+    signed_url_max_s: float
 
 
 STORE = web.AppKey("store", BlobStore)
+UPLOADS = web.AppKey("uploads", Uploads)
 UPKEEP = web.AppKey("upkeep", Upkeep)
 TRANSMITTER = web.AppKey("transmitter", Transmitter)
+ORIGINS = web.AppKey("origins", Origins)
 LIMITS = web.AppKey("limits", Limits)
+STARTED_AT = web.AppKey("started_at", datetime)
 
 PRINCIPAL: web.RequestKey[Any] = web.RequestKey("principal", object)  # a Principal, or None for nobody in particular
+SIGNED_UNTIL = web.RequestKey("signed_until", datetime)  # when a signed URL ends, on requests that came by one
 REQUEST_ID = web.RequestKey("request_id", str)
 EXPECTATION = web.RequestKey("expectation", str)  # of an Expect header that is not answered yet, else empty
 

@@ -81,6 +81,9 @@ class Traffic:
         return True
 
 
+TRAFFIC = web.AppKey("traffic", Traffic)
+
+
 class Connection(RequestHandler):
     """aiohttp's protocol with the deadlines and counts it lacks."""
 

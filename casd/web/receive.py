@@ -6,13 +6,12 @@
 import asyncio
 import json
 import re
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import hdrs, web
 
 from casd.errors import BodyTimeout, InvalidInput, TooLarge, UnsupportedEncoding
 from casd.model import JSON
-from casd.payloads.base import Staged
 from casd.store import DEFAULT_CONTENT_TYPE
 from casd.web.keys import EXPECTATION, LIMITS
 from casd.web.ranges import number
@@ -43,8 +42,14 @@ def announced_size(request: web.Request) -> int | None:
     return size
 
 
-async def receive(request: web.Request, staged: Staged) -> None:
-    """Append the whole body to the stage, hashing one batch while the next arrives.
+class Sink(Protocol):
+    """What a body goes into: a stage, or a resumable upload."""
+
+    async def append(self, data: bytes) -> None: ...
+
+
+async def receive(request: web.Request, into: Sink) -> None:
+    """Append the whole body, hashing one batch while the next arrives.
 
     A batch is what arrived while the one before was being written, so batches grow as the disk falls behind and a slow
     sender holds no buffer. Raises BodyTimeout, TooLarge, StorageFailed, and ConnectionError if the client hangs up.
@@ -60,7 +65,7 @@ async def receive(request: web.Request, staged: Staged) -> None:
                 raise TooLarge("the body", limits.max_body_bytes)
             if writing is not None:
                 await writing
-            writing = asyncio.create_task(staged.append(data))
+            writing = asyncio.create_task(into.append(data))
         if writing is not None:
             await writing
     finally:

@@ -20,7 +20,7 @@ from casd.model import Blob, ByteRange
 from casd.payloads.base import Payload
 from casd.web.conditions import Outcome, Validators, evaluate, range_applies
 from casd.web.digest_fields import member, repr_digest, wanted
-from casd.web.keys import REQUEST_ID, TRANSMITTER, store_of
+from casd.web.keys import REQUEST_ID, SIGNED_UNTIL, TRANSMITTER, store_of
 from casd.web.ranges import requested_ranges, requested_window
 from casd.web.transmit import Verify
 
@@ -113,12 +113,21 @@ def _common_headers(request: web.Request, representation: Representation) -> dic
     headers = {
         "Content-Type": blob.content_type,
         "Content-Disposition": disposition(request.query, blob.content_type, representation.filename),
-        "Cache-Control": representation.cache_control,
+        "Cache-Control": cache_policy(request, representation.cache_control),
         **SAFETY,
     }
     if representation.content_location is not None:
         headers["Content-Location"] = representation.content_location
     return headers
+
+
+def cache_policy(request: web.Request, policy: str) -> str:
+    """The policy, for no longer than the signed URL lives that led here, and then for nobody else."""
+    ends_at = request.get(SIGNED_UNTIL)
+    if ends_at is None or policy == REVALIDATE:
+        return policy
+    left_s = (ends_at - store_of(request).now()).total_seconds()
+    return f"private, immutable, max-age={min(YEAR_S, max(0, int(left_s)))}"
 
 
 def disposition(query: Mapping[str, str], content_type: str, filename: str | None) -> str:

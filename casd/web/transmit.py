@@ -33,7 +33,7 @@ class Transmitter:
         """A client that takes nothing for `idle_timeout_s` is cut off."""
         self._idle_timeout_s = idle_timeout_s
         self._cold = ThreadPoolExecutor(COLD_THREADS, "casd-cold")
-        self._active = 0
+        self.active = 0  # transfers under way
 
     async def close(self) -> None:
         await asyncio.to_thread(self._cold.shutdown)
@@ -55,7 +55,7 @@ class Transmitter:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError("the client is gone")
-        self._active += 1
+        self.active += 1
         try:
             if payload.file is None or transport.get_extra_info("sslcontext") is not None:
                 await self._copy(response, payload, start, stop, verify)
@@ -64,7 +64,7 @@ class Transmitter:
             else:
                 await self._send_file(request, transport, payload, start, stop, verify)
         finally:
-            self._active -= 1
+            self.active -= 1
 
     async def _copy(
         self, response: web.StreamResponse, payload: Payload, start: int, stop: int, verify: Verify | None
@@ -107,7 +107,7 @@ class Transmitter:
         socket = os.dup(transport.get_extra_info("socket").fileno())
         try:
             while start < stop:
-                window = min(stop - start, SHARED_WINDOW_BYTES if self._active > 1 else ALONE_WINDOW_BYTES)
+                window = min(stop - start, SHARED_WINDOW_BYTES if self.active > 1 else ALONE_WINDOW_BYTES)
                 if verify is not None:
                     await verify(start, start + window)
                 try:

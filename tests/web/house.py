@@ -25,10 +25,12 @@ from casd.model import Blob, Role, Token
 from casd.payloads.local import LocalPayloads
 from casd.store import BlobStore, Description
 from casd.upkeep import Rules, Upkeep
+from casd.uploads import Uploads
 from casd.uuids import new_uuid
-from casd.web import application
+from casd.web.application import Services, build
 from casd.web.dialect import Dialect
 from casd.web.keys import Limits
+from casd.web.origin import Origins
 from casd.web.protocol import ConnectionLimits, Front, Traffic
 from casd.web.transmit import Transmitter
 
@@ -83,7 +85,9 @@ async def open_house(
         locks = DigestLocks()
         store = BlobStore(payloads, catalogue, locks, now=now, new_uuid=new_uuid, grace=GRACE, share_by_uuid=True)
         stack.push_async_callback(store.close)
-        upkeep = Upkeep(payloads, catalogue, locks, Rules(GRACE, timedelta(days=7)), now)
+        uploads = Uploads(store, lifetime=timedelta(days=7), limit_per_token=1000)
+        stack.push_async_callback(uploads.close)
+        upkeep = Upkeep(payloads, catalogue, locks, uploads, Rules(GRACE, timedelta(days=7)), now)
         stack.push_async_callback(upkeep.close)
         transmitter = Transmitter(send_idle_timeout_s)
         stack.push_async_callback(transmitter.close)
@@ -93,15 +97,8 @@ async def open_house(
         await catalogue.add_token(token, auth.secret_hash(secret))
 
         traffic = Traffic(ConnectionLimits(30, send_idle_timeout_s, 0, 0))
-        app = application.build(
-            dialects,
-            store=store,
-            upkeep=upkeep,
-            transmitter=transmitter,
-            limits=Limits(1 << 30, 30),
-            traffic=traffic,
-        )
-        runner = web.AppRunner(app)
+        services = Services(store, uploads, upkeep, transmitter, Origins(), Limits(1 << 30, 30, 3600))
+        runner = web.AppRunner(build(dialects, services, traffic))
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None

@@ -1,9 +1,11 @@
 """Names: their bytes by version or time, what they are bound to, and how they are hidden and removed."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from aiohttp import web
 
+from casd.auth import Principal
 from casd.dialects.native.blobs import check_metadata_value, checked_metadata_key, description
 from casd.dialects.native.render import (
     json_response,
@@ -13,7 +15,7 @@ from casd.dialects.native.render import (
     version_path,
 )
 from casd.errors import BlobNotFound, InvalidInput, NameNotFound, NotFound
-from casd.model import BlobView, Version, checked_namespace
+from casd.model import Blob, BlobView, Version, checked_namespace
 from casd.store import BlobStore
 from casd.web.conditions import guard_of
 from casd.web.digest_fields import announced
@@ -74,18 +76,8 @@ async def created(store: BlobStore, version: Version) -> web.Response:
 
 
 async def data(request: web.Request) -> web.StreamResponse:
-    store = store_of(request)
     namespace, name = namespace_and_name(request, SKIP)
-    number, as_of = version_number(request), request.query.get("as_of")
-    if number is not None and as_of is not None:
-        raise InvalidInput("?version= and ?as_of= exclude each other")
-    version, blob = await store.readable_version(
-        anyone(request),
-        namespace,
-        name,
-        number=number,
-        as_of=None if as_of is None else time_in(as_of, "?as_of="),
-    )
+    version, blob = await version_asked_for(store_of(request), anyone(request), namespace, name, request.query)
     representation = Representation(
         blob,
         version.created_at,
@@ -97,10 +89,22 @@ async def data(request: web.Request) -> web.StreamResponse:
     return await send(request, representation)
 
 
+async def version_asked_for(
+    store: BlobStore, principal: Principal | None, namespace: str, name: str, query: Mapping[str, str]
+) -> tuple[Version, Blob]:
+    """The version that `?version=` or `?as_of=` names, else the newest. Raises InvalidInput, NotFound."""
+    number, as_of = version_number(query), query.get("as_of")
+    if number is not None and as_of is not None:
+        raise InvalidInput("?version= and ?as_of= exclude each other")
+    return await store.readable_version(
+        principal, namespace, name, number=number, as_of=None if as_of is None else time_in(as_of, "?as_of=")
+    )
+
+
 async def delete(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     namespace, name = namespace_and_name(request, SKIP)
-    number, purge = version_number(request), is_flagged(request, "purge")
+    number, purge = version_number(request.query), is_flagged(request, "purge")
     if number is not None and purge:
         raise InvalidInput("?version= and ?purge= exclude each other")
     if number is not None:
@@ -112,11 +116,11 @@ async def delete(request: web.Request) -> web.StreamResponse:
     return web.Response(status=204)
 
 
-def version_number(request: web.Request) -> int | None:
+def version_number(query: Mapping[str, str]) -> int | None:
     """`?version=`, None without one. Raises InvalidInput."""
-    if "version" not in request.query:
+    if "version" not in query:
         return None
-    number = query_number(request.query, "version", 0)
+    number = query_number(query, "version", 0)
     return min(number, (1 << 63) - 1)  # what SQLite can compare; no version has a number near it
 
 

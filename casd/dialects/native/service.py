@@ -1,13 +1,16 @@
-"""The daemon itself: is it alive, is it ready, what is it, and upkeep on request."""
+"""The daemon itself: is it alive, is it ready, how does it stand, and upkeep on request."""
 
 import logging
+from dataclasses import asdict
 
 from aiohttp import web
 
 from casd import __version__
-from casd.dialects.native.render import json_response
+from casd.dialects.native.render import json_response, time_text
 from casd.errors import CasdError, StorageFull
-from casd.web.keys import UPKEEP, principal_of, store_of
+from casd.upkeep import CollectionReport, ExpiryReport, Run
+from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, principal_of, store_of
+from casd.web.protocol import TRAFFIC
 from casd.web.query import is_flagged
 
 log = logging.getLogger(__name__)
@@ -43,7 +46,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 async def expire(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     report = await request.config_dict[UPKEEP].expire()
-    return json_response({"blobs": report.blobs, "names": report.names})
+    return json_response(report_json(report))
 
 
 async def collect_garbage(request: web.Request) -> web.StreamResponse:
@@ -51,11 +54,67 @@ async def collect_garbage(request: web.Request) -> web.StreamResponse:
     report = await request.config_dict[UPKEEP].collect_garbage(
         force=is_flagged(request, "force"), dry_run=is_flagged(request, "dry_run")
     )
+    return json_response(report_json(report))
+
+
+def report_json(report: ExpiryReport | CollectionReport) -> dict[str, object]:
+    facts = asdict(report)
+    if isinstance(report, CollectionReport):
+        facts["dry_run"] = facts.pop("is_dry_run")
+    return facts
+
+
+# -- how it stands ------------------------------------------------------------------------------------------------
+
+
+async def status(request: web.Request) -> web.StreamResponse:
+    principal_of(request).check_admin()
+    store, uploads = store_of(request), request.config_dict[UPLOADS]
+    totals, unfinished = await store.catalogue.totals(), await store.catalogue.upload_totals()
+    garbage, garbage_bytes = await store.catalogue.unreferenced_totals(store.now())
+    started_at = request.config_dict[STARTED_AT]
     return json_response(
         {
-            "payloads": report.payloads,
-            "bytes": report.bytes,
-            "orphans": report.orphans,
-            "dry_run": report.is_dry_run,
+            "version": __version__,
+            "started_at": time_text(started_at),
+            "uptime_s": round((store.now() - started_at).total_seconds(), 3),
+            "totals": asdict(totals),
+            "garbage": {"payloads": garbage, "bytes": garbage_bytes},
+            "disk": {
+                "free_bytes": await store.payloads.free_bytes(),
+                "reserved_bytes": store.payloads.reserved_bytes,
+            },
+            "uploads": {
+                "open": unfinished.count,
+                "received_bytes": unfinished.received_bytes,
+                "announced_bytes": unfinished.announced_bytes,
+                "active": uploads.active,
+            },
+            "queues": queues(request),
+            "upkeep": upkeep_runs(request),
         }
     )
+
+
+def queues(request: web.Request) -> dict[str, int]:
+    traffic = request.config_dict[TRAFFIC]
+    return {
+        "connections": len(traffic.connections),
+        "requests": len(traffic.busy),
+        "transfers": request.config_dict[TRANSMITTER].active,
+        "catalogue_writes": store_of(request).catalogue.pending_writes,
+    }
+
+
+def upkeep_runs(request: web.Request) -> dict[str, object]:
+    last = request.config_dict[UPKEEP].last_runs
+    return {kind: run_json(last[kind]) if kind in last else None for kind in ("expire", "collect-garbage")}
+
+
+def run_json(run: Run) -> dict[str, object]:
+    return {
+        "started_at": time_text(run.started_at),
+        "ended_at": time_text(run.ended_at),
+        "report": None if run.report is None else report_json(run.report),
+        "error": run.error,
+    }

@@ -1,0 +1,97 @@
+"""Signed URLs of payloads, and the keys that sign them."""
+
+import secrets
+
+from aiohttp import web
+
+from casd.auth import Principal
+from casd.dialects.native.names import version_asked_for
+from casd.dialects.native.render import json_response, time_text
+from casd.errors import InvalidInput
+from casd.model import SigningKey, checked_name, checked_namespace
+from casd.store import BlobStore
+from casd.web.keys import LIMITS, ORIGINS, principal_of, store_of
+from casd.web.query import decode, digest_in_path, is_flagged, seconds_from, uuid_in_path
+from casd.web.receive import checked_fields, read_json
+from casd.web.signed import PARAMETER, READ, Target, sign
+
+PATH_LIMIT = 6000  # characters: a request line of 8190 bytes carries it and the signature
+SECRET_BYTES = 32
+
+
+async def add(request: web.Request) -> web.StreamResponse:
+    store, principal = store_of(request), principal_of(request)
+    wanted = checked_fields(await read_json(request), {"path": str, "expires_in": float})
+    target = checked_target(wanted.get("path"))
+    longest_s = request.config_dict[LIMITS].signed_url_max_s
+    ends_at = min(
+        seconds_from(wanted.get("expires_in"), "expires_in", store.now()), seconds_from(longest_s, "", store.now())
+    )
+    token = await store.catalogue.token_by_id(principal.token)
+    if token is not None and token.expires_at is not None:
+        ends_at = min(ends_at, token.expires_at)
+    await check_readable(store, principal, target)
+    base = request.config_dict[ORIGINS].base_url(request)
+    url = base + await sign(store, principal.token, READ, target, ends_at)
+    return json_response({"url": url, "expires_at": time_text(ends_at)})
+
+
+def checked_target(path: object) -> Target:
+    """Raises InvalidInput."""
+    if not isinstance(path, str) or not path.startswith("/") or not path.isascii() or not path.isprintable():
+        raise InvalidInput("path is one of this daemon's, percent-encoded, such as /v1/blobs/<uuid>/data")
+    if len(path) > PATH_LIMIT or "#" in path or " " in path:
+        raise InvalidInput(f"path has at most {PATH_LIMIT} characters, no fragment and no space")
+    target = Target.of(path)
+    if len(target.url) > PATH_LIMIT or any(name == PARAMETER.encode() for name, _ in target.query):
+        raise InvalidInput("path is signed once")
+    return target
+
+
+async def check_readable(store: BlobStore, principal: Principal, target: Target) -> None:
+    """Raises InvalidInput for what is not a payload's path, NotFound for what the caller may not read."""
+    path = decode(target.url.partition("?")[0])
+    match path.split("/"):
+        case ["", "v1", "blobs", uuid, "data"]:
+            await store.readable_blob(principal, uuid_in_path(uuid))
+        case ["", "v1", "payloads", "sha512", hex]:
+            await store.readable_payload(principal, digest_in_path(hex))
+        case ["", "v1", "names", namespace, *segments]:
+            query = {decode_text(name): decode_text(value) for name, value in target.query}
+            name = checked_name("/".join(segments))
+            await version_asked_for(store, principal, checked_namespace(namespace), name, query)
+        case _:
+            raise InvalidInput(
+                "what can be signed: /v1/blobs/<uuid>/data, /v1/payloads/sha512/<hex>, /v1/names/<namespace>/<name>"
+            )
+
+
+def decode_text(raw: bytes) -> str:
+    """Raises InvalidInput."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidInput("a query is UTF-8, percent-encoded") from None
+
+
+# -- keys ---------------------------------------------------------------------------------------------------------
+
+
+async def keys(request: web.Request) -> web.StreamResponse:
+    principal_of(request).check_admin()
+    known = await store_of(request).catalogue.signing_keys()
+    return json_response({"items": [key_json(key) for key in known], "next": None})
+
+
+async def add_key(request: web.Request) -> web.StreamResponse:
+    """A new key signs from now on; with `?revoke=1` whatever was signed before is dead."""
+    principal_of(request).check_admin()
+    store = store_of(request)
+    key = await store.catalogue.add_signing_key(
+        secrets.token_bytes(SECRET_BYTES), store.now(), revoke_older=is_flagged(request, "revoke")
+    )
+    return json_response(key_json(key), 201)
+
+
+def key_json(key: SigningKey) -> dict[str, object]:
+    return {"id": key.id, "created_at": time_text(key.created_at)}

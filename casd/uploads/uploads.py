@@ -1,0 +1,348 @@
+"""Bytes that arrive in several requests, from several processes, across restarts.
+
+An offset that is told is durable: the bytes before it are synced, then it is committed, then it is told, and a stage
+that is opened again is cut back to it. It never goes back by itself. The bytes stand in a stage that is kept, under
+the upload's UUID; what becomes of them at the end is up to `BlobStore`.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from casd.auth import Principal
+from casd.errors import (
+    CasdError,
+    Conflict,
+    DigestMismatch,
+    OffsetConflict,
+    StageMissing,
+    StorageFailed,
+    TooLarge,
+    UploadBusy,
+    UploadMismatch,
+    UploadNotFound,
+)
+from casd.model import Digest, Expected, Upload
+from casd.payloads.base import Staged
+from casd.store import BlobStore, Description
+from casd.tasks import to_the_end
+from casd.uploads.turns import Session, Sessions
+
+log = logging.getLogger(__name__)
+
+RECORD_S = 5.0  # on a slow line the offset is recorded so often; on a fast one whenever the stage's own flush has ended
+EXPIRY_BATCH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """What a client says when it begins."""
+
+    namespace: str
+    size: int | None = None  # None: whatever has arrived when it is completed
+    digest: Digest | None = None
+    name: str | None = None  # to be published under; None: a blob that holds itself
+    about: Description = field(default_factory=Description)
+    metadata: str = ""  # as it was sent, to be told again
+
+
+class Uploads:
+    """The resumable uploads of one store."""
+
+    def __init__(self, store: BlobStore, *, lifetime: timedelta, limit_per_token: int) -> None:
+        """An upload lives for `lifetime` after its last byte."""
+        self._store = store
+        self._lifetime = lifetime
+        self._limit_per_token = limit_per_token
+        self._sessions = Sessions()
+
+    async def start(self) -> None:
+        """Remove staged bytes that belong to no upload. Before the first request."""
+        unfinished = await self._store.catalogue.unfinished_uploads()
+        removed = await self._store.payloads.clear_stages(keep=[str(uuid) for uuid in unfinished])
+        if removed:
+            log.info("stale stages removed count=%d", removed)
+
+    async def close(self) -> None:
+        """Let go of all stages; what was told is kept. No request may be under way."""
+        await self._sessions.close()
+
+    @property
+    def active(self) -> int:
+        """Uploads that a request has in hand."""
+        return self._sessions.active
+
+    # -- from beginning to end ----------------------------------------------------------------------------
+
+    async def create(self, principal: Principal, new: NewUpload) -> Upload:
+        """An empty upload; an announced size is reserved.
+
+        Raises NamespaceNotFound, Forbidden, StorageFull, TooManyUploads.
+        """
+        store = self._store
+        await store.writable_namespace(principal, new.namespace)
+        now = store.now()
+        upload = Upload(
+            uuid=store.new_uuid(),
+            namespace=new.namespace,
+            token=principal.token,
+            size=new.size,
+            offset=0,
+            digest=new.digest,
+            name=new.name,
+            content_type=new.about.content_type,
+            filename=new.about.filename,
+            metadata=new.metadata,
+            created_at=now,
+            expires_at=now + self._lifetime,
+        )
+        staged = await store.payloads.stage(str(upload.uuid), upload.size, is_kept=True)
+        try:
+            await store.catalogue.add_upload(upload, self._limit_per_token)
+        except BaseException:
+            await staged.discard()
+            raise
+        self._sessions.add(upload, staged)
+        return upload
+
+    async def upload(self, principal: Principal, uuid: UUID) -> Upload:
+        """The upload with an offset that may be told.
+
+        An older request of the same token is cut off first: its client is gone, or it would not ask.
+        Raises UploadNotFound, Forbidden.
+        """
+        upload = await self._own(principal, uuid)
+        session = self._sessions.get(uuid)
+        if session is None or session.turn is None:
+            return session.upload if session else upload
+        if not session.turn.may_be_cut_off_by(principal.token):
+            return session.upload
+        async with self._turn(principal, uuid) as session:
+            return session.upload
+
+    @asynccontextmanager
+    async def appending(self, principal: Principal, uuid: UUID, offset: int) -> AsyncIterator["Appending"]:
+        """Take bytes at `offset`, which is where the upload ends; afterwards what arrived is durable and recorded.
+
+        That holds however the block ends, for a client that hangs up too. Raises UploadNotFound, Forbidden,
+        OffsetConflict, UploadBusy when another request has it or takes over, StorageFull, StorageFailed.
+        """
+        async with self._turn(principal, uuid) as session:
+            upload, turn = session.upload, session.turn
+            assert turn is not None
+            if upload.blob is not None or offset != upload.offset:
+                raise OffsetConflict(offset, upload.offset)
+            await self._open(session)
+            is_overtaken = False
+            try:
+                async with asyncio.timeout(None) as turn.deadline:
+                    turn.give_way()  # if it was cut off before it began
+                    yield Appending(self, session)
+            except TimeoutError:
+                if not turn.is_cut_off:
+                    raise
+                is_overtaken = True
+            finally:
+                turn.deadline = None
+                await to_the_end(self._settle(session))
+            if is_overtaken:
+                raise UploadBusy("a newer request goes on with this upload", session.upload.offset)
+
+    async def truncate(self, principal: Principal, uuid: UUID, size: int) -> Upload:
+        """Cut the upload back to `size` bytes. Raises as `upload`, UploadBusy, OffsetConflict, StorageFailed."""
+        async with self._turn(principal, uuid) as session:
+            if session.upload.blob is not None or size > session.upload.offset:
+                raise OffsetConflict(size, session.upload.offset)
+            await to_the_end(self._cut_back(session, size))
+            return session.upload
+
+    async def complete(self, principal: Principal, uuid: UUID) -> Upload:
+        """The upload has become a blob, or a version of its name; doing it again changes nothing.
+
+        One whose size was never told is complete with what it has. Raises as `upload` and `BlobStore.publish`,
+        Conflict while bytes are missing, UploadMismatch (and then the upload is gone), StorageFailed (and then it can
+        be tried again).
+        """
+        async with self._turn(principal, uuid) as session:
+            upload = session.upload
+            if upload.blob is None:
+                if upload.size is not None and upload.offset != upload.size:
+                    raise Conflict(f"{upload.offset} of {upload.size} bytes have arrived")
+                await to_the_end(self._finish(principal, session))
+            return session.upload
+
+    async def terminate(self, principal: Principal, uuid: UUID) -> None:
+        """The upload is gone; what it became stays. Raises as `upload`, UploadBusy."""
+        async with self._turn(principal, uuid) as session:
+            await to_the_end(self._forget(session))
+
+    async def expire(self) -> int:
+        """End uploads past their time, with their bytes; returns how many. Those that a request has go on."""
+        ended = 0
+        while True:
+            expired = await self._store.catalogue.expired_uploads(self._store.now(), EXPIRY_BATCH)
+            resting = [upload for upload in expired if not self._sessions.has_turn(upload.uuid)]
+            for upload in resting:
+                session = self._sessions.of(upload)
+                if session.turn is None:
+                    async with self._sessions.hold(session, upload.token):
+                        await to_the_end(self._forget(session))
+            ended += len(resting)
+            if len(expired) < EXPIRY_BATCH or not resting:
+                return ended
+
+    # -- who may, and when --------------------------------------------------------------------------------
+
+    async def _own(self, principal: Principal, uuid: UUID) -> Upload:
+        """An upload that the caller may go on with. Raises UploadNotFound, Forbidden."""
+        upload = await self._store.catalogue.upload(uuid)
+        if upload is None or not principal.is_member(upload.namespace):
+            raise UploadNotFound(f"there is no upload {uuid}")
+        if upload.expires_at <= self._store.now() and not self._sessions.has_turn(uuid):
+            raise UploadNotFound(f"upload {uuid} has expired")
+        principal.check_writer(upload.namespace)
+        return upload
+
+    @asynccontextmanager
+    async def _turn(self, principal: Principal, uuid: UUID) -> AsyncIterator[Session]:
+        """Have the upload in hand, alone. Raises UploadNotFound, Forbidden, UploadBusy."""
+        while (session := self._sessions.of(await self._own(principal, uuid))).turn is not None:
+            await self._sessions.free(session, principal.token)
+        async with self._sessions.hold(session, principal.token):
+            if session.staged is None:  # nobody else has it now: what the row says is so
+                upload = await self._store.catalogue.upload(uuid)
+                if upload is None:
+                    self._sessions.drop(session)
+                    raise UploadNotFound(f"there is no upload {uuid}")
+                session.upload = upload
+            yield session
+
+    # -- what is done in a turn ---------------------------------------------------------------------------
+
+    async def _open(self, session: Session) -> Staged:
+        """The stage, open, with exactly the bytes that were told. Raises UploadNotFound, StorageFull."""
+        if session.staged is not None:
+            return session.staged
+        upload, payloads = session.upload, self._store.payloads
+        try:
+            session.staged = await payloads.reopen(str(upload.uuid), upload.offset, upload.size)
+        except StageMissing as error:
+            if upload.offset:
+                log.error("upload lost its bytes upload=%s offset=%d error=%s", upload.uuid, upload.offset, error)
+                await self._forget(session)
+                raise UploadNotFound(f"the bytes of upload {upload.uuid} are gone: begin again") from error
+            session.staged = await payloads.stage(str(upload.uuid), upload.size, is_kept=True)
+        return session.staged
+
+    async def _settle(self, session: Session) -> None:
+        """What has arrived is durable and recorded. Raises StorageFailed; then what was recorded before is left."""
+        if session.recording is not None:
+            await asyncio.wait([session.recording])
+        staged = session.staged
+        if staged is None:
+            return
+        try:
+            await self._record(session, await staged.sync())
+        except BaseException:
+            session.staged = None
+            await staged.suspend()  # the next turn cuts it back to what was told
+            raise
+
+    async def _record(self, session: Session, offset: int) -> None:
+        upload = session.upload
+        if offset != upload.offset:
+            expires_at = self._store.now() + self._lifetime
+            await self._store.catalogue.set_upload_offset(upload.uuid, offset, expires_at)
+            session.upload = replace(upload, offset=offset, expires_at=expires_at)
+        session.recorded_at = asyncio.get_running_loop().time()
+
+    def record_behind(self, session: Session) -> None:
+        """Record what a flush has made durable, while more arrives."""
+        is_recording = session.recording is not None and not session.recording.done()
+        if session.staged is not None and session.staged.durable_size > session.upload.offset and not is_recording:
+            session.recording = asyncio.create_task(self._record_quietly(session, session.staged.durable_size))
+
+    async def _record_quietly(self, session: Session, offset: int) -> None:
+        try:
+            await self._record(session, offset)
+        except CasdError as error:  # the turn's end records again, and tells
+            log.warning("offset not recorded upload=%s error=%s", session.upload.uuid, error)
+
+    async def _cut_back(self, session: Session, size: int) -> None:
+        # The row first: a crash in between leaves more bytes than it says, which are cut off when it is opened again.
+        await self._record(session, size)
+        staged, session.staged = session.staged, None
+        if staged is not None:
+            await staged.truncate(size)
+            session.staged = staged
+
+    async def _finish(self, principal: Principal, session: Session) -> None:
+        upload, store = session.upload, self._store
+        staged = await self._open(session)
+        about = Description(upload.content_type, upload.filename)
+        expected = Expected(upload.offset, upload.digest.raw if upload.digest else None)
+        more: dict[str, Any] = {"expected": expected, "finishes": upload.uuid}
+        try:
+            if upload.name is None:
+                await store.add(principal, upload.namespace, staged, about, **more)
+            else:
+                await store.publish(principal, upload.namespace, upload.name, staged, about, **more)
+        except DigestMismatch as error:
+            await self._forget(session)
+            raise UploadMismatch(str(error)) from None
+        except BaseException:
+            session.staged = None
+            await staged.suspend()
+            raise
+        self._sessions.drop(session)
+        session.staged = None
+        await staged.discard()
+        session.upload = await store.catalogue.upload(upload.uuid) or upload
+
+    async def _forget(self, session: Session) -> None:
+        """Row first: bytes without a row are removed at the next start, a row without bytes would be a lie."""
+        uuid = session.upload.uuid
+        with suppress(UploadNotFound):
+            await self._store.catalogue.remove_upload(uuid)
+        self._sessions.drop(session)
+        staged, session.staged = session.staged, None
+        if staged is not None:
+            await staged.discard()
+        else:
+            await self._store.payloads.drop_stage(str(uuid))
+
+
+class Appending:
+    """One request's bytes on their way into an upload."""
+
+    def __init__(self, uploads: Uploads, session: Session) -> None:
+        self._uploads = uploads
+        self._session = session
+
+    @property
+    def upload(self) -> Upload:
+        """As it was last recorded."""
+        return self._session.upload
+
+    async def append(self, data: bytes) -> None:
+        """Raises TooLarge, with nothing of `data` taken, for more than was announced; StorageFull, StorageFailed."""
+        session = self._session
+        staged, turn, size = session.staged, session.turn, session.upload.size
+        assert staged is not None
+        assert turn is not None
+        if size is not None and staged.size + len(data) > size:
+            raise TooLarge("what arrives", size)
+        turn.progressed_at = asyncio.get_running_loop().time()
+        try:
+            await staged.append(data)
+            if turn.progressed_at - session.recorded_at > RECORD_S:
+                await staged.sync()
+        except StorageFailed:
+            session.staged = None  # it was suspended: the next turn cuts it back to what was told
+            raise
+        self._uploads.record_behind(session)
