@@ -80,24 +80,22 @@ def cursor(request: web.Request) -> bytes | None:
     if text is None:
         return None
     try:
-        given = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)
+        key = base64.b64decode(text.encode("ascii"), altchars=b"-_", validate=True)[MARK_BYTES:]
     except (UnicodeEncodeError, binascii.Error):
-        given = b""
-    mark, key = given[:MARK_BYTES], given[MARK_BYTES:]
-    if mark != cursor_mark(request, key):
+        key = b""
+    if text != cursor_text(request, key):
         raise InvalidInput("?cursor= is what an earlier page of this listing gave as next")
     return key
 
 
 def cursor_text(request: web.Request, key: bytes | None) -> str | None:
     """What `cursor` takes back, on the same path alone."""
-    return None if key is None else base64.urlsafe_b64encode(cursor_mark(request, key) + key).decode()
-
-
-def cursor_mark(request: web.Request, key: bytes) -> bytes:
-    """Finds mistakes, not attackers: the names of one namespace would pass for a place among those of another."""
+    if key is None:
+        return None
     path = "/".join(decode(segment) for segment in raw_segments(request))
-    return zlib.crc32(path.encode() + b"\0" + key).to_bytes(MARK_BYTES)
+    # Finds mistakes, not attackers: the names of one namespace would pass for a place among those of another.
+    mark = zlib.crc32(path.encode() + b"\0" + key).to_bytes(MARK_BYTES)
+    return base64.urlsafe_b64encode(mark + key).decode()
 
 
 def is_flagged(request: web.Request, name: str) -> bool:
