@@ -46,7 +46,7 @@ async def save(download: Download, target: Path, progress: Progress | None = Non
             raise DigestDiffers(f"{target}, as it arrived", content.digest, partial.digest)
         await asyncio.to_thread(partial.publish, target)
     except BaseException:
-        if not partial.size:
+        if partial.is_empty:
             partial.remove()
         raise
     finally:
@@ -114,6 +114,11 @@ class _Partial:
     def digest(self) -> Digest:
         """Of the bytes hashed so far."""
         return Digest(self._hash.digest())
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is worth keeping. A thread may write for a cancelled caller still: the file is asked too."""
+        return not self.size and not os.fstat(self._file.fileno()).st_size
 
     def hash_next(self) -> None:
         """Another piece of what was found is hashed; the file stands behind it."""

@@ -1,12 +1,15 @@
 """Downloads that end in a file: what is kept on the way, and what the target holds at each moment."""
 
+import asyncio
 import errno
 import fcntl
 import os
 import resource
 import signal
 import stat
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import pytest
@@ -233,3 +236,29 @@ async def test_progress_ends_at_the_size(client: Client, blob: Blob, payload: Pa
 
     assert counts == sorted(counts)
     assert counts[-1] == len(payload.data)
+
+
+async def test_what_a_thread_writes_for_a_download_that_was_cancelled_is_kept(
+    client: Client, blob: Blob, payload: Payload, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    has_written, may_go_on = threading.Event(), threading.Event()
+
+    class SlowHash:
+        """Holds the thread between the file, which has the piece, and the end of its work."""
+
+        def update(self, piece: bytes) -> None:
+            has_written.set()
+            may_go_on.wait()
+
+    monkeypatch.setattr("casd.client.saving.hashlib", SimpleNamespace(sha512=SlowHash))
+    async with client.download_blob(blob.uuid) as download:
+        saving = asyncio.create_task(save(download, target))
+        await asyncio.to_thread(has_written.wait)
+        saving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+    may_go_on.set()
+
+    kept = partial_path(target, blob.digest).read_bytes()
+    assert kept
+    assert payload.data.startswith(kept)
