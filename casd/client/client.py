@@ -2,29 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
-from typing import Any, Self, TypeVar
-from urllib.parse import quote
+from typing import Self, TypedDict
 from uuid import UUID
 
 from casd.client import values
+from casd.client.accounts import Accounts
 from casd.client.download import Download, pinned_version
 from casd.client.errors import DigestDiffers, Refused, UnexpectedAnswer
+from casd.client.metadata import BlobMetadata, NameMetadata
+from casd.client.operations import Operations
+from casd.client.paths import name_path, namespace_path, pages, segment, which
 from casd.client.retry import Notice, Retry
 from casd.client.sending import Progress, send
+from casd.client.signing import Signing
 from casd.client.source import Source
 from casd.client.transport import Query, Transport
-from casd.client.values import Blob, Version
+from casd.client.values import Blob, NameInfo, Version
 from casd.errors import InvalidInput
-from casd.model import Digest, checked_name, checked_namespace
+from casd.model import Digest, checked_namespace
 
 CONNECT_TIMEOUT_S = 10.0
+QUESTIONS_AT_ONCE = 8  # of one call here
 IDLE_TIMEOUT_S = 60.0  # nothing moves for so long: the connection counts as lost
-PAGE = 200  # items a request; the daemon allows 1000, but each may carry 1 MiB of metadata
 DEFAULT_TYPE = "application/octet-stream"
 
-T = TypeVar("T")
+
+class NameSettings(TypedDict, total=False):
+    """What can be set of a name beside its metadata."""
+
+    shared: bool
+    protected: bool
+    keep_versions: int | None  # None: the namespace's rule
 
 
 class Client:
@@ -45,6 +56,9 @@ class Client:
     ) -> None:
         self._transport = Transport(url, token, connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s)
         self._retry = retry or Retry()
+        self.accounts = Accounts(self._transport)
+        self.signing = Signing(self._transport)
+        self.operations = Operations(self._transport)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()
@@ -93,7 +107,13 @@ class Client:
         """The next version of a name, of the source's bytes. Raises as `put_blob`."""
         headers = {"Content-Type": _checked_type(content_type)}
         answer, sent = await send(
-            self._transport, "PUT", _name_path(namespace, name), source, {"filename": filename}, headers, progress
+            self._transport,
+            "PUT",
+            name_path("/v1/names", namespace, name),
+            source,
+            {"filename": filename},
+            headers,
+            progress,
         )
         version = values.version(answer)
         if version.blob is None:
@@ -123,8 +143,10 @@ class Client:
     ) -> Download:
         """A name's latest version, that version, or the one of that time. A version published meanwhile is
         not mixed in."""
-        query = _which(version, as_of)
-        return Download(self._transport, _name_path(namespace, name), query, retry=self._retry, notice=notice)
+        query = which(version, as_of)
+        return Download(
+            self._transport, name_path("/v1/names", namespace, name), query, retry=self._retry, notice=notice
+        )
 
     # -- asking -----------------------------------------------------------------------------------------------
 
@@ -133,17 +155,17 @@ class Client:
 
     def blobs(self, namespace: str | None = None) -> AsyncIterator[Blob]:
         """All blobs of a namespace, or of all that the token is a member of."""
-        return self._pages("/v1/blobs", {"namespace": namespace and checked_namespace(namespace)}, values.blob)
+        query = {"namespace": namespace and checked_namespace(namespace)}
+        return pages(self._transport, "/v1/blobs", query, values.blob)
 
     def names(self, namespace: str, prefix: str = "") -> AsyncIterator[Version]:
         """The latest version of each name that starts with `prefix`; hidden names are left out."""
-        path = f"/v1/names/{_segment(checked_namespace(namespace))}"
-        return self._pages(path, {"prefix": prefix or None}, values.version)
+        path = namespace_path("/v1/names", namespace)
+        return pages(self._transport, path, {"prefix": prefix or None}, values.version)
 
     def versions(self, namespace: str, name: str) -> AsyncIterator[Version]:
         """Every version of a name, delete markers included, in no promised order."""
-        path = f"/v1/versions/{_segment(checked_namespace(namespace))}/{_segment(checked_name(name))}"
-        return self._pages(path, {}, values.version)
+        return pages(self._transport, name_path("/v1/versions", namespace, name), {}, values.version)
 
     async def version(
         self, namespace: str, name: str, *, number: int | None = None, as_of: datetime | str | None = None
@@ -158,10 +180,42 @@ class Client:
 
     async def checksums(self, algorithm: str, digest: str) -> list[Blob]:
         """The blobs with that checksum (hex) in the token's namespaces; sha512, sha256 or xxh3-128."""
-        answer = await self._transport.json(
-            "GET", f"/v1/checksums/{quote(algorithm, safe='')}/{quote(digest, safe='')}"
-        )
-        return [values.blob(item) for item in _items(answer)]
+        path = f"/v1/checksums/{segment(algorithm)}/{segment(digest)}"
+        return [blob async for blob in pages(self._transport, path, {}, values.blob)]
+
+    async def name_info(self, namespace: str, name: str) -> NameInfo:
+        """What belongs to the name as a whole; of a hidden name too."""
+        return values.name_info(await self._transport.json("GET", name_path("/v1/name-info", namespace, name)))
+
+    async def hidden_names(self, blobs: Iterable[Blob]) -> frozenset[tuple[str, str]]:
+        """Those of the names (namespace and name) that these blobs tell of which are hidden, or gone since."""
+        gate = asyncio.Semaphore(QUESTIONS_AT_ONCE)
+
+        async def is_hidden(namespace: str, name: str) -> bool:
+            try:
+                async with gate:
+                    return (await self.name_info(namespace, name)).hidden_at is not None
+            except Refused as error:
+                if error.status != 404:
+                    raise
+                return True
+
+        told = sorted({(ref.namespace, ref.name) for blob in blobs for ref in blob.names})
+        answers = await asyncio.gather(*(is_hidden(*each) for each in told))
+        return frozenset(each for each, hidden in zip(told, answers, strict=True) if hidden)
+
+    # -- describing -------------------------------------------------------------------------------------------
+
+    def blob_metadata(self, uuid: UUID) -> BlobMetadata:
+        return BlobMetadata(self._transport, uuid)
+
+    def name_metadata(self, namespace: str, name: str) -> NameMetadata:
+        return NameMetadata(self._transport, namespace, name)
+
+    async def update_name(self, namespace: str, name: str, settings: NameSettings) -> NameInfo:
+        """The name with these settings, and the others as they were."""
+        path = name_path("/v1/name-info", namespace, name)
+        return values.name_info(await self._transport.json("PATCH", path, body={**settings}))
 
     # -- removing ---------------------------------------------------------------------------------------------
 
@@ -172,35 +226,22 @@ class Client:
     async def delete_name(self, namespace: str, name: str, *, version: int | None = None, purge: bool = False) -> None:
         """The name is hidden; or one version of it is gone, or with `purge` all of them."""
         query: Query = {"version": version, "purge": 1 if purge else None}
-        await self._transport.json("DELETE", _name_path(namespace, name), query)
+        await self._transport.json("DELETE", name_path("/v1/names", namespace, name), query)
 
     # -- below ------------------------------------------------------------------------------------------------
 
-    async def _pages(self, path: str, query: Query, parse: Callable[[Any], T]) -> AsyncIterator[T]:
-        cursor: str | None = None
-        while True:
-            answer = await self._transport.json("GET", path, {**query, "limit": PAGE, "cursor": cursor})
-            for item in _items(answer):
-                yield parse(item)
-            following = answer.get("next")
-            if following is None:
-                return
-            if not isinstance(following, str) or following == cursor:
-                raise UnexpectedAnswer(f"{path}: the listing does not go on ({following!r})")
-            cursor = following
-
     async def _version_number(self, namespace: str, name: str, as_of: datetime | str | None) -> int | None:
         """Which version a name has, or had at that time."""
-        path = _name_path(namespace, name)
+        path, query = name_path("/v1/names", namespace, name), which(None, as_of)
         try:
-            async with await self._transport.open("HEAD", path, _which(None, as_of)) as response:
+            async with await self._transport.open("HEAD", path, query) as response:
                 return pinned_version(response)
         except Refused as error:
             if error.status != 404:
                 raise
-            # The answer to a HEAD has no body to say this.
-            absent = f"there is no {name} in namespace {namespace}" + (f" as of {as_of}" if as_of else "")
-            raise Refused(404, "name-not-found", absent) from error
+        # The answer to a HEAD has no body to say why: it is asked for again, with a byte.
+        async with await self._transport.open("GET", path, query, {"Range": "bytes=0-0"}) as response:
+            return pinned_version(response)
 
 
 def _check(what: str, sent: Digest, stored: Blob) -> None:
@@ -212,22 +253,3 @@ def _checked_type(text: str) -> str:
     if not text.isascii() or not text.isprintable():
         raise InvalidInput(f"{text!r} is not a media type; one looks like text/plain")
     return text
-
-
-def _items(answer: Any) -> list[Any]:
-    items = answer.get("items") if isinstance(answer, Mapping) else None
-    if not isinstance(items, list):
-        raise UnexpectedAnswer("the answer is not a casd listing")
-    return items
-
-
-def _which(version: int | None, as_of: datetime | str | None) -> Query:
-    return {"version": version, "as_of": as_of.isoformat() if isinstance(as_of, datetime) else as_of}
-
-
-def _name_path(namespace: str, name: str) -> str:
-    return f"/v1/names/{_segment(checked_namespace(namespace))}/{_segment(checked_name(name))}"
-
-
-def _segment(text: str) -> str:
-    return quote(text, safe="/")

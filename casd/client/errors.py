@@ -28,6 +28,10 @@ class UnexpectedAnswer(ClientError):
     code = "unexpected-answer"
 
 
+class UnknownPath(UnexpectedAnswer):
+    """The daemon has nothing at that path: it is older than this client, or no casd at all."""
+
+
 class Refused(ClientError):
     """The daemon said no. `code` is the daemon's own (`blob-not-found`), the message its detail."""
 

@@ -15,7 +15,7 @@ import aiohttp
 from yarl import URL
 
 from casd import __version__
-from casd.client.errors import ClientError, ConnectionLost, Refused, UnexpectedAnswer, Unreachable
+from casd.client.errors import ClientError, ConnectionLost, Refused, UnexpectedAnswer, UnknownPath, Unreachable
 from casd.errors import InvalidInput
 
 READ_BUFFER = 1 << 20  # bytes; aiohttp holds up to twice as much, so one thread hop writes about a MiB
@@ -29,6 +29,7 @@ class Transport:
 
     def __init__(self, url: str, token: str | None, *, connect_timeout_s: float, idle_timeout_s: float) -> None:
         self.url = _checked_url(url)
+        self.has_token = bool(token)
         self._headers = {"User-Agent": f"casd/{__version__}", "Accept-Encoding": "identity"}
         if token:
             self._headers["Authorization"] = f"Bearer {_checked_token(token)}"
@@ -66,7 +67,7 @@ class Transport:
         """
         if self._session is None:
             raise RuntimeError("a Client is used inside `async with`")
-        url = URL(f"{self.url}{path}{_query(query)}", encoded=True)
+        url = URL(self.url + path_with(path, query or {}), encoded=True)
         with self.translated():
             response = await self._session.request(method, url, headers=headers, allow_redirects=False, **options)
             if 200 <= response.status < 300:
@@ -75,10 +76,30 @@ class Transport:
                 raise await _refusal(response)
 
     async def json(
-        self, method: str, path: str, query: Query | None = None, headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        path: str,
+        query: Query | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        answer_timeout_s: float | None = None,
     ) -> Any:
-        """The JSON answered; None where the answer has no body."""
-        async with await self.open(method, path, query, headers) as response:
+        """The JSON answered; None where the answer has no body. `body` is sent as JSON.
+
+        An answer that takes long to be made has a deadline of its own instead of the idle timeout. Raises
+        InvalidInput for what JSON cannot say, and as `open`.
+        """
+        options: dict[str, Any] = {}
+        if body is not None:
+            options["data"] = _encoded(body)
+            headers = {**(headers or {}), "Content-Type": "application/json"}
+        if answer_timeout_s is not None:
+            connect_timeout_s = self._timeout.sock_connect
+            options["timeout"] = aiohttp.ClientTimeout(
+                total=None, sock_connect=connect_timeout_s, sock_read=answer_timeout_s
+            )
+        async with await self.open(method, path, query, headers, **options) as response:
             return await self.read_json(response)
 
     async def read_json(self, response: aiohttp.ClientResponse) -> Any:
@@ -120,7 +141,8 @@ async def _refusal(response: aiohttp.ClientResponse) -> ClientError:
     problem = await _problem(response)
     is_explained = response.method != "HEAD"  # which has no body to say why
     if response.status == 404 and is_explained and _text(problem, "code") in (None, "no-such-path"):
-        return UnexpectedAnswer(f"{response.url.with_query(None)} is nothing that casd knows: is the address right?")
+        where = response.url.with_query(None)
+        return UnknownPath(f"{where} is nothing that casd knows: is the address right, and that casd new enough?")
     return Refused(
         response.status,
         _text(problem, "code") or f"http-{response.status}",
@@ -143,6 +165,15 @@ async def _problem(response: aiohttp.ClientResponse) -> dict[str, Any]:
     return problem if isinstance(problem, dict) else {}
 
 
+def path_with(path: str, query: Query) -> str:
+    """A path, percent-encoded already, with a query behind it; what is None is left out. Raises InvalidInput."""
+    given = {key: value for key, value in query.items() if value is not None}
+    try:
+        return f"{path}?{urlencode(given)}" if given else path
+    except UnicodeEncodeError as error:  # from an argument that was not UTF-8 on the command line
+        raise InvalidInput(f"{error.object!r} is not UTF-8") from None
+
+
 def retry_after_s(value: str | None, now: datetime) -> float | None:
     """Seconds from a Retry-After header (RFC 9110, 10.2.3: seconds or a date); None where it says nothing."""
     if value is None:
@@ -162,12 +193,13 @@ def _text(problem: Mapping[str, Any], key: str) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-def _query(query: Query | None) -> str:
-    given = {key: value for key, value in (query or {}).items() if value is not None}
+def _encoded(body: Mapping[str, Any]) -> bytes:
     try:
-        return f"?{urlencode(given)}" if given else ""
+        return json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
     except UnicodeEncodeError as error:  # from an argument that was not UTF-8 on the command line
-        raise InvalidInput(f"{error.object!r} is not UTF-8") from None
+        raise InvalidInput(f"{error.object[error.start : error.end]!r} is not UTF-8") from None
+    except (ValueError, RecursionError) as error:  # an infinity, or nested without end
+        raise InvalidInput(f"this cannot be written as JSON: {error}") from None
 
 
 def _why(error: aiohttp.ClientError) -> str:

@@ -1,4 +1,4 @@
-"""What a daemon tells about blobs and versions, parsed once where it arrives.
+"""What a daemon tells about blobs, versions and names, parsed once where it arrives.
 
 `json` keeps the daemon's own object, so that fields newer than this client still reach whoever prints it.
 """
@@ -57,17 +57,39 @@ class Version:
         return self.blob is None
 
 
+@dataclass(frozen=True, slots=True)
+class NameInfo:
+    """What belongs to a name as a whole."""
+
+    uuid: UUID
+    namespace: str
+    name: str
+    metadata: JsonObject
+    shared: bool
+    protected: bool
+    keep_versions: int | None  # None: the namespace's rule
+    created_at: datetime
+    hidden_at: datetime | None
+    json: JsonObject = field(repr=False, compare=False)
+
+
 def blob(answer: Any) -> Blob:
     """The blob in a daemon's answer. Raises UnexpectedAnswer."""
-    return _parsed("blob", _blob, answer)
+    return parsed("blob", _blob, answer)
 
 
 def version(answer: Any) -> Version:
     """The version in a daemon's answer. Raises UnexpectedAnswer."""
-    return _parsed("version", _version, answer)
+    return parsed("version", _version, answer)
 
 
-def _parsed(what: str, parse: Callable[[Any], T], answer: Any) -> T:
+def name_info(answer: Any) -> NameInfo:
+    """The name in a daemon's answer. Raises UnexpectedAnswer."""
+    return parsed("name", _name_info, answer)
+
+
+def parsed(what: str, parse: Callable[[Any], T], answer: Any) -> T:
+    """What `parse` makes of an answer. Raises UnexpectedAnswer where it is of another shape."""
     try:
         return parse(answer)
     except (KeyError, TypeError, ValueError, AttributeError, InvalidInput) as error:
@@ -87,7 +109,7 @@ def _blob(answer: Any) -> Blob:
         state=answer["state"],
         holds_itself=answer["holds_itself"],
         created_at=datetime.fromisoformat(answer["created_at"]),
-        expires_at=_time(answer["expires_at"]),
+        expires_at=time_or_none(answer["expires_at"]),
         metadata=answer.get("metadata") or {},
         names=tuple(
             VersionRef(ref["namespace"], ref["name"], int(ref["version"])) for ref in answer.get("names") or ()
@@ -107,5 +129,20 @@ def _version(answer: Any) -> Version:
     )
 
 
-def _time(text: str | None) -> datetime | None:
+def _name_info(answer: Any) -> NameInfo:
+    return NameInfo(
+        uuid=UUID(answer["uuid"]),
+        namespace=answer["namespace"],
+        name=answer["name"],
+        metadata=dict(answer["metadata"]),
+        shared=answer["shared"],
+        protected=answer["protected"],
+        keep_versions=answer["keep_versions"],
+        created_at=datetime.fromisoformat(answer["created_at"]),
+        hidden_at=time_or_none(answer["hidden_at"]),
+        json=answer,
+    )
+
+
+def time_or_none(text: str | None) -> datetime | None:
     return None if text is None else datetime.fromisoformat(text)

@@ -1,19 +1,23 @@
 """What the tests of the client share: a client of the real daemon, and payloads large enough to be cut."""
 
 import hashlib
+import inspect
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from aiohttp import web
 
 from casd.client import Blob, Client, Retry, Source
 from casd.model import Digest
 from tests.conftest import Daemon
 
 Connect = Callable[..., Client]
+Answer = Callable[[web.Request], web.StreamResponse | Awaitable[web.StreamResponse]]
+Script = Callable[..., Awaitable[Client]]
 
 
 @dataclass(frozen=True)
@@ -80,3 +84,46 @@ async def client(connect: Connect) -> AsyncIterator[Client]:
 @pytest.fixture
 async def blob(client: Client, payload: Payload) -> Blob:
     return await client.put_blob(payload.source())
+
+
+# -- a server that gives scripted answers ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def waits() -> list[float]:
+    return []
+
+
+@pytest.fixture
+def asked() -> list[web.Request]:
+    """The requests that came, in order."""
+    return []
+
+
+@pytest.fixture
+async def script(aiohttp_server: Any, asked: list[web.Request], waits: list[float]) -> AsyncIterator[Script]:
+    """Makes a client of a server that gives these answers, one a request."""
+    clients: list[Client] = []
+
+    async def wait(delay_s: float) -> None:
+        waits.append(delay_s)
+
+    async def make(*answers: Answer) -> Client:
+        remaining = list(answers)
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            asked.append(request)
+            answer = remaining.pop(0)(request)
+            return await answer if inspect.isawaitable(answer) else answer
+
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handle)
+        server = await aiohttp_server(app)
+        retry = Retry(uniform=lambda low, high: low, sleep=wait)
+        client = Client(str(server.make_url("/")), "secret", retry=retry)
+        clients.append(await client.__aenter__())
+        return client
+
+    yield make
+    for client in clients:
+        await client.__aexit__(None, None, None)

@@ -5,73 +5,28 @@ The server here is a script, because the faults are the point.
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
 from aiohttp import web
 
 from casd.client import (
-    Client,
     ConnectionLost,
     DigestDiffers,
     Download,
     Refused,
-    Retry,
     UnexpectedAnswer,
     partial_path,
     save,
 )
 from casd.model import Digest
+from tests.client.conftest import Answer, Script
 
 DATA = bytes(range(256)) * 400
 SHA512 = hashlib.sha512(DATA)
 TAG = {"ETag": f'"{SHA512.hexdigest()}"'}
 UUID_0 = UUID(int=0)
-
-Answer = Callable[[web.Request], web.StreamResponse]
-Script = Callable[..., Awaitable[Client]]
-
-
-@pytest.fixture
-def waits() -> list[float]:
-    return []
-
-
-@pytest.fixture
-def asked() -> list[web.Request]:
-    """The requests that came, in order."""
-    return []
-
-
-@pytest.fixture
-async def script(aiohttp_server: Any, asked: list[web.Request], waits: list[float]) -> AsyncIterator[Script]:
-    """Makes a client of a server that gives these answers, one a request."""
-    clients: list[Client] = []
-
-    async def wait(delay_s: float) -> None:
-        waits.append(delay_s)
-
-    async def make(*answers: Answer) -> Client:
-        remaining = list(answers)
-
-        async def handle(request: web.Request) -> web.StreamResponse:
-            asked.append(request)
-            return remaining.pop(0)(request)
-
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", handle)
-        server = await aiohttp_server(app)
-        retry = Retry(uniform=lambda low, high: low, sleep=wait)
-        client = Client(str(server.make_url("/")), "secret", retry=retry)
-        clients.append(await client.__aenter__())
-        return client
-
-    yield make
-    for client in clients:
-        await client.__aexit__(None, None, None)
 
 
 def whole(request: web.Request) -> web.Response:
