@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from uuid import UUID
 
 import click
 
+from casd.cli.parameters import duration, point_in_time
 from casd.model import Digest
 
-DEFAULT_NAMESPACE = "default"
 STANDARD_STREAM = "-"  # as a FILE standard input, as a TARGET standard output
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -20,13 +21,14 @@ namespace_option = click.option(
     metavar="NS",
     envvar="CASD_NAMESPACE",
     show_envvar=True,
-    help=f"The namespace; of names it is '{DEFAULT_NAMESPACE}' unless given.",
+    help="The namespace; your token's first one unless given.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 version_option = click.option("--version", type=click.IntRange(min=1), metavar="N", help="That version of a name.")
 as_of_option = click.option(
-    "--as-of", metavar="TIME", help="The version a name had then, such as 2026-11-21T08:00:00Z."
+    "--as-of", type=point_in_time, metavar="TIME", help="The version a name had then, such as 2026-11-21T08:00:00Z."
 )
+expires_in_option = functools.partial(click.option, "--expires-in", type=duration, metavar="SPAN")
 
 
 def what(text: str) -> UUID | Digest | str:
@@ -43,3 +45,11 @@ def only_for_names(what: UUID | Digest | str, **options: object) -> None:
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if given and not isinstance(what, str):
         raise click.UsageError(f"{given[0]} goes with a name, and {what} is none.")
+
+
+def blob_or_name(text: str) -> UUID | str:
+    """What a text names, where a digest is no answer. Raises UsageError."""
+    wanted = what(text)
+    if isinstance(wanted, Digest):
+        raise click.UsageError("a digest names bytes, not a blob; `casd find` tells the UUIDs of its blobs.")
+    return wanted

@@ -1,9 +1,10 @@
-"""`casd ls`, `casd stat` and `casd find`: what is there."""
+"""`casd ls`, `casd versions`, `casd stat` and `casd find`: what is there."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,7 +12,6 @@ from uuid import UUID
 import click
 
 from casd.cli.arguments import (
-    DEFAULT_NAMESPACE,
     as_of_option,
     json_option,
     namespace_option,
@@ -21,7 +21,7 @@ from casd.cli.arguments import (
 )
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.progress import bar
-from casd.cli.show import blob_line, echo_blob, echo_version, version_line
+from casd.cli.show import Hidden, blob_line, echo_blob, echo_version, history_line, version_line
 from casd.cli.text import echo_json, echo_listing
 from casd.errors import PayloadNotFound
 from casd.model import Digest
@@ -33,7 +33,7 @@ _ALGORITHMS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}  # by the daemon's n
 _CHECKSUM = re.compile(r"(?:(sha-?512|sha-?256|xxh3[-_]?128):)?([0-9a-fA-F]+)", re.ASCII)
 
 
-@click.command()
+@click.command(short_help="List names, or blobs.")
 @click.argument("prefix", metavar="[PREFIX]", default="")
 @namespace_option
 @click.option("--blobs", is_flag=True, help="List blobs, of all your namespaces unless one is given.")
@@ -48,7 +48,7 @@ def ls(invocation: Invocation, prefix: str, namespace: str | None, blobs: bool, 
         if blobs:
             await _list_blobs(client.blobs(namespace), as_json)
         else:
-            await _list_names(client.names(namespace or DEFAULT_NAMESPACE, prefix), as_json)
+            await _list_names(client.names(namespace or await client.accounts.home(), prefix), as_json)
 
     invocation.run(listing)
 
@@ -69,7 +69,29 @@ async def _list_names(names: AsyncIterator[Version], as_json: bool) -> None:
         click.echo(version_line(version))
 
 
-@click.command()
+@click.command(short_help="List all versions of a name.")
+@click.argument("name", metavar="NAME")
+@namespace_option
+@json_option
+@pass_invocation
+def versions(invocation: Invocation, name: str, namespace: str | None, as_json: bool) -> None:
+    """List all versions of NAME: number, size, time and the blob's UUID.
+
+    A version without a blob is a delete marker: while it is the newest, the name is hidden.
+    """
+
+    async def listing(client: Client) -> None:
+        found = client.versions(namespace or await client.accounts.home(), name)
+        if as_json:
+            await echo_listing(version.json async for version in found)
+            return
+        async for version in found:
+            click.echo(history_line(version))
+
+    invocation.run(listing)
+
+
+@click.command(short_help="Show what is known of a blob, a digest or a name.")
 @click.argument("what_text", metavar="WHAT")
 @namespace_option
 @version_option
@@ -81,35 +103,37 @@ def stat(
     what_text: str,
     namespace: str | None,
     version: int | None,
-    as_of: str | None,
+    as_of: datetime | None,
     as_json: bool,
 ) -> None:
     """Show what is known of WHAT: a blob's UUID, a name, or a SHA-512 digest and all blobs of it."""
     wanted = what(what_text)
     only_for_names(wanted, version=version, as_of=as_of)
 
-    async def ask(client: Client) -> list[Blob] | Blob | Version:
+    async def ask(client: Client) -> tuple[Version | None, list[Blob], Hidden]:
+        known = None
         if isinstance(wanted, UUID):
-            return await client.blob(wanted)
-        if isinstance(wanted, Digest):
-            return await _found(client, "sha512", wanted.hex)
-        return await client.version(namespace or DEFAULT_NAMESPACE, wanted, number=version, as_of=as_of)
+            blobs = [await client.blob(wanted)]
+        elif isinstance(wanted, Digest):
+            blobs = await _found(client, "sha512", wanted.hex)
+        else:
+            where = namespace or await client.accounts.home()
+            known = await client.version(where, wanted, number=version, as_of=as_of)
+            blobs = [known.blob] if known.blob else []
+        return known, blobs, frozenset() if as_json else await client.hidden_names(blobs)
 
-    _echo(invocation.run(ask), as_json)
-
-
-def _echo(known: list[Blob] | Blob | Version, as_json: bool) -> None:
-    from casd.client import Version
-
-    if as_json:
-        echo_json({"items": [blob.json for blob in known]} if isinstance(known, list) else known.json)
-    elif isinstance(known, Version):
-        echo_version(known)
+    known, blobs, hidden = invocation.run(ask)
+    if as_json and isinstance(wanted, Digest):
+        echo_json({"items": [blob.json for blob in blobs]})
+    elif as_json:
+        echo_json((known or blobs[0]).json)
+    elif known:
+        echo_version(known, hidden)
     else:
-        for index, blob in enumerate(known if isinstance(known, list) else [known]):
+        for index, blob in enumerate(blobs):
             if index:
                 click.echo()
-            echo_blob(blob)
+            echo_blob(blob, hidden)
 
 
 @click.command()
@@ -120,22 +144,24 @@ def find(invocation: Invocation, wanted: str, as_json: bool) -> None:
     """Find the blobs of some content, and the names that have them.
 
     Content is given by its SHA-512, SHA-256 or XXH3-128 (128, 64 or 32 hex digits; `sha256:` and the like may
-    precede), or by a FILE that is hashed here and not sent.
+    precede), or by a FILE that is hashed here and not sent. Names that are deleted, but not purged yet, are marked
+    as hidden.
     """
     given = checksum(wanted)
     if given is None and not Path(wanted).is_file():
         raise click.UsageError(f"{wanted} is neither a digest that casd keeps nor a file.")
 
-    async def search(client: Client) -> list[Blob]:
+    async def search(client: Client) -> tuple[list[Blob], Hidden]:
         algorithm, digest = given or ("sha512", await _hashed(Path(wanted)))
-        return await _found(client, algorithm, digest)
+        blobs = await _found(client, algorithm, digest)
+        return blobs, frozenset() if as_json else await client.hidden_names(blobs)
 
-    blobs = invocation.run(search)
+    blobs, hidden = invocation.run(search)
     if as_json:
         echo_json({"items": [blob.json for blob in blobs]})
         return
     for blob in blobs:
-        click.echo(blob_line(blob))
+        click.echo(blob_line(blob, hidden))
 
 
 def checksum(text: str) -> tuple[str, str] | None:

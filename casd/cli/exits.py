@@ -16,6 +16,15 @@ Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not allowed, or no v
 reached, or the connection was lost for good; 6 the bytes are not those of their digest; 130 interrupted."""
 
 
+_HINTS = {  # by the code of a daemon's refusal
+    "unauthenticated": "set CASD_TOKEN to a token of that daemon",
+    "forbidden": "an admin makes a token that may: `casd token create NAME --role ROLE --namespace NS`",
+    "namespace-not-found": "`casd namespace ls` lists those that your token may read in; an admin makes one with "
+    "`casd namespace create NS`",
+    "collection-refused": "`casd gc --force` insists",
+}
+
+
 def exit_code(error: CasdError | OSError) -> int:
     """The exit code for a failure that casd knows."""
     from casd.client.errors import ConnectionLost, DigestDiffers, Refused, Unreachable
@@ -37,10 +46,11 @@ def hints(error: CasdError | OSError) -> list[str]:
     """What to do about a failure, where its own message cannot know."""
     from casd.client.errors import Refused, Unreachable
 
-    if isinstance(error, Refused) and error.status == 401:
-        return ["set CASD_TOKEN to a token of that daemon"]
-    if isinstance(error, Refused) and error.status >= 500 and error.request_id:
-        return [f"the daemon's log tells more under request {error.request_id}"]
+    if isinstance(error, Refused):
+        if error.status >= 500 and error.request_id:
+            return [f"the daemon's log tells more under request {error.request_id}"]
+        hint = _HINTS.get("unauthenticated" if error.status == 401 else error.code)
+        return [hint] if hint else []
     if isinstance(error, Unreachable):
         return ["is the daemon running? `casd serve` starts one here, CASD_URL names another"]
     return []
@@ -49,4 +59,4 @@ def hints(error: CasdError | OSError) -> list[str]:
 def _for_answer(status: int, code: str) -> int:
     if code == "digest-mismatch":
         return DAMAGED
-    return {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 410: NOT_FOUND}.get(status, FAILED)
+    return {400: USAGE, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 410: NOT_FOUND}.get(status, FAILED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import UUID
@@ -11,7 +12,6 @@ from uuid import UUID
 import click
 
 from casd.cli.arguments import (
-    DEFAULT_NAMESPACE,
     STANDARD_STREAM,
     as_of_option,
     json_option,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _FILENAME_LIMIT_BYTES = 200  # leaves room under the usual 255 for what a partial's name adds
 
 
-@click.command()
+@click.command(short_help="Fetch a blob, a payload or a name into a file.")
 @click.argument("what_text", metavar="WHAT")
 @click.argument("target", metavar="[TARGET]", required=False)
 @namespace_option
@@ -45,7 +45,7 @@ def get(
     target: str | None,
     namespace: str | None,
     version: int | None,
-    as_of: str | None,
+    as_of: datetime | None,
     as_json: bool,
 ) -> None:
     """Fetch WHAT (a UUID, a SHA-512 digest or a name) into TARGET ('-' is standard output).
@@ -64,8 +64,7 @@ def get(
 
     async def fetch(client: Client) -> tuple[Path | None, Content]:
         with bar(what_text, drawn=target != STANDARD_STREAM or not os.isatty(1)) as progress:
-            download = _download(client, wanted, namespace or DEFAULT_NAMESPACE, version, as_of, progress)
-            async with download:
+            async with await _download(client, wanted, namespace, version, as_of, progress) as download:
                 progress.expect(download.content.size)
                 path = _path(target, wanted, download.content)
                 await _deliver(invocation, download, path, progress)
@@ -87,19 +86,20 @@ def _check_target(target: str | None) -> None:
         raise click.UsageError(f"the folder of {target} does not exist; make it first.")
 
 
-def _download(
+async def _download(
     client: Client,
     wanted: UUID | Digest | str,
-    namespace: str,
+    namespace: str | None,
     version: int | None,
-    as_of: str | None,
+    as_of: datetime | None,
     progress: Bar,
 ) -> Download:
     if isinstance(wanted, UUID):
         return client.download_blob(wanted, notice=progress.retrying)
     if isinstance(wanted, Digest):
         return client.download_payload(wanted, notice=progress.retrying)
-    return client.download_name(namespace, wanted, version=version, as_of=as_of, notice=progress.retrying)
+    where = namespace or await client.accounts.home()
+    return client.download_name(where, wanted, version=version, as_of=as_of, notice=progress.retrying)
 
 
 def _path(target: str | None, wanted: UUID | Digest | str, content: Content) -> Path | None:

@@ -22,10 +22,20 @@ COMMANDS = {
     "put": "casd.cli.put:put",
     "get": "casd.cli.get:get",
     "ls": "casd.cli.browse:ls",
+    "versions": "casd.cli.browse:versions",
     "stat": "casd.cli.browse:stat",
     "find": "casd.cli.browse:find",
     "rm": "casd.cli.remove:rm",
     "undelete": "casd.cli.remove:undelete",
+    "meta": "casd.cli.meta:meta",
+    "name": "casd.cli.name:name_",
+    "sign": "casd.cli.sign:sign",
+    "signing-key": "casd.cli.sign:signing_key",
+    "token": "casd.cli.token:token",
+    "namespace": "casd.cli.namespace:namespace",
+    "status": "casd.cli.operate:status",
+    "gc": "casd.cli.operate:gc",
+    "help": "casd.cli.topics:help_",
 }
 
 

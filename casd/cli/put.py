@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from casd.cli.arguments import DEFAULT_NAMESPACE, STANDARD_STREAM, json_option, namespace_option, what
+from casd.cli.arguments import STANDARD_STREAM, json_option, namespace_option, what
 from casd.cli.connection import Invocation, pass_invocation
+from casd.cli.parameters import filename as checked_filename
 from casd.cli.progress import bar
 from casd.cli.text import echo_json, human_size, printable
 
@@ -28,12 +29,12 @@ _ENCODED_TYPES = {  # mimetypes tells these apart from a type; the bytes as they
 }
 
 
-@click.command()
+@click.command(short_help="Store a file as a blob, or as the next version of a name.")
 @click.argument("file", metavar="FILE")
 @click.argument("name", metavar="[NAME]", required=False)
 @namespace_option
 @click.option("--content-type", metavar="TYPE", help="Its media type; guessed from the filename unless given.")
-@click.option("--filename", metavar="F", help="The filename to remember, instead of FILE's own.")
+@click.option("--filename", type=checked_filename, metavar="F", help="The filename to remember, instead of FILE's own.")
 @json_option
 @pass_invocation
 def put(
@@ -57,19 +58,20 @@ def put(
     content_type = content_type or guessed_type(filename or name or "")
 
     async def store(client: Client) -> Blob | Version:
+        where = namespace or await client.accounts.home()
         with bar(filename or "standard input") as progress:
             async with _source(file) as source:
                 progress.expect(source.size)
                 if name is None:
                     return await client.put_blob(
                         source,
-                        namespace=namespace,
+                        namespace=where,
                         filename=filename,
                         content_type=content_type,
                         progress=progress.at,
                     )
                 return await client.put_name(
-                    namespace or DEFAULT_NAMESPACE,
+                    where,
                     name,
                     source,
                     filename=filename,

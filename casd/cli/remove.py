@@ -9,7 +9,6 @@ from uuid import UUID
 import click
 
 from casd.cli.arguments import (
-    DEFAULT_NAMESPACE,
     json_option,
     namespace_option,
     only_for_names,
@@ -56,7 +55,7 @@ def rm(
         if isinstance(wanted, UUID):
             await client.delete_blob(wanted)
         else:
-            await client.delete_name(namespace or DEFAULT_NAMESPACE, wanted, version=version, purge=purge)
+            await client.delete_name(namespace or await client.accounts.home(), wanted, version=version, purge=purge)
 
     invocation.run(remove)
     if as_json:
@@ -83,7 +82,7 @@ def undelete(invocation: Invocation, name: str, namespace: str | None, as_json: 
     """Bring a hidden name back, with all its versions."""
 
     async def bring_back(client: Client) -> tuple[Version, bool]:
-        where = namespace or DEFAULT_NAMESPACE
+        where = namespace or await client.accounts.home()
         latest, markers = await _state(client.versions(where, name))
         if latest is None:
             raise VersionNotFound(f"{name} has no version left that could come back")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Set
+from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
@@ -12,6 +12,9 @@ from casd.cli.text import human_size, printable, utc
 
 if TYPE_CHECKING:
     from casd.client import Blob, Version
+    from casd.model import JSON
+
+Hidden: TypeAlias = Set[tuple[str, str]]  # namespaces and names
 
 
 def version_line(version: Version) -> str:
@@ -20,16 +23,22 @@ def version_line(version: Version) -> str:
     return f"{size:>9}  {utc(version.created_at)}  {f'@{version.number}':>5}  {printable(version.name)}"
 
 
-def blob_line(blob: Blob) -> str:
+def history_line(version: Version) -> str:
+    """Number, size, time and UUID."""
+    size, uuid = (human_size(version.blob.size), f"{version.blob.uuid}") if version.blob else ("deleted", "-")
+    return f"{f'@{version.number}':>5}  {size:>9}  {utc(version.created_at)}  {uuid}"
+
+
+def blob_line(blob: Blob, hidden: Hidden = frozenset()) -> str:
     """Size, time, UUID and what it is called."""
-    called = [f"{ref.namespace}/{ref.name}@{ref.number}" for ref in blob.names] or [blob.filename or ""]
-    shown = printable(", ".join(called))
-    return f"{human_size(blob.size):>9}  {utc(blob.created_at)}  {blob.uuid}  {shown}".rstrip()
+    nameless = f"(no name; filename {blob.filename})" if blob.filename else "(no name)"
+    called = printable(", ".join(_references(blob, hidden)) or nameless)
+    return f"{human_size(blob.size):>9}  {utc(blob.created_at)}  {blob.uuid}  {called}"
 
 
-def echo_version(version: Version) -> None:
+def echo_version(version: Version, hidden: Hidden = frozenset()) -> None:
     """The version and its blob, a fact a line."""
-    _echo_facts(
+    echo_facts(
         {
             "name": version.name,
             "version": f"{version.number}",
@@ -38,12 +47,12 @@ def echo_version(version: Version) -> None:
         }
     )
     if version.blob:
-        echo_blob(version.blob)
+        echo_blob(version.blob, hidden)
 
 
-def echo_blob(blob: Blob) -> None:
+def echo_blob(blob: Blob, hidden: Hidden = frozenset()) -> None:
     """The blob, a fact a line; facts that it does not have are left out."""
-    _echo_facts(
+    echo_facts(
         {
             "uuid": str(blob.uuid),
             "namespace": blob.namespace,
@@ -56,20 +65,28 @@ def echo_blob(blob: Blob) -> None:
             "state": blob.state,
             "created": utc(blob.created_at),
             "expires": utc(blob.expires_at) if blob.expires_at else None,
-            "held by": ", ".join(_holders(blob)) or None,
+            "held by": ", ".join((["itself"] if blob.holds_itself else []) + _references(blob, hidden)) or None,
             **{f"metadata {key}": json.dumps(value, ensure_ascii=False) for key, value in blob.metadata.items()},
         }
     )
 
 
-def _holders(blob: Blob) -> Iterator[str]:
-    if blob.holds_itself:
-        yield "itself"
-    for ref in blob.names:
-        yield f"{ref.namespace}/{ref.name}@{ref.number}"
+def echo_facts(facts: Mapping[str, str | None]) -> None:
+    """A fact a line, those left out that are None."""
+    shown = {printable(key): printable(value) for key, value in facts.items() if value is not None}
+    width = max(map(len, shown), default=0)
+    for key, value in shown.items():
+        click.echo(f"{key:<{max(width, 10)}} {value}")
 
 
-def _echo_facts(facts: dict[str, str | None]) -> None:
-    for key, value in facts.items():
-        if value is not None:
-            click.echo(f"{printable(key):<10} {printable(value)}")
+def value_line(key: str, value: JSON) -> str:
+    """A metadata key and its value, as JSON."""
+    return printable(f"{key}  {json.dumps(value, ensure_ascii=False)}")
+
+
+def _references(blob: Blob, hidden: Hidden) -> list[str]:
+    """The versions that hold the blob, as far as the caller may know them."""
+    return [
+        f"{ref.namespace}/{ref.name}@{ref.number}" + (" (hidden)" if (ref.namespace, ref.name) in hidden else "")
+        for ref in blob.names
+    ]

@@ -48,3 +48,24 @@ async def echo_listing(items: AsyncIterator[Mapping[str, Any]]) -> None:
         click.echo(separator + json.dumps(item), nl=False)
         separator = ",\n"
     click.echo('\n], "next": null}')
+
+
+def yes_or_no(claim: bool) -> str:
+    return "yes" if claim else "no"
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 blob`, `2 blobs`."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def human_span(seconds: float) -> str:
+    """A time span in its largest units: `45 s`, `12 min`, `3 h 5 min`, `12 d 4 h`."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    large, small, unit_s = ("h", "min", 3600) if whole < 86400 else ("d", "h", 86400)
+    rest = whole % unit_s // (60 if small == "min" else 3600)
+    return f"{whole // unit_s} {large}" + (f" {rest} {small}" if rest else "")

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import json
+import os
 import random
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -12,7 +13,9 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click.testing import CliRunner
 
+from casd.cli.group import main
 from tests.conftest import Daemon
 
 PATIENCE_S = 60.0
@@ -37,6 +40,7 @@ class Ran:
 
 Start = Callable[..., Awaitable[asyncio.subprocess.Process]]
 Run = Callable[..., Awaitable[Ran]]
+RunInside = Callable[..., Ran]
 Remote = Callable[[str], dict[str, str]]
 
 
@@ -82,6 +86,28 @@ def casd(start: Start) -> Run:
         return await ended(await start(*arguments, env=env), stdin)
 
     return run
+
+
+@pytest.fixture
+def inside(daemon: Any) -> RunInside:
+    """Runs `casd` in this process: 0.15 s cheaper, where a process of its own is not the point."""
+    ours = {key: None for key in os.environ if key.startswith("CASD_")}
+
+    def run(*arguments: str, env: dict[str, str] | None = None) -> Ran:
+        environment = {**ours, "CASD_STORAGE__DATA": str(daemon.data), **(env or {})}
+        result = CliRunner().invoke(main, arguments, env=environment)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        return Ran(result.exit_code, result.stdout, result.stderr)
+
+    return run
+
+
+def made(inside: RunInside, *arguments: str) -> Any:
+    """The JSON of a run that succeeds."""
+    ran = inside(*arguments, "--json")
+    assert ran.code == 0, ran.err
+    return ran.json
 
 
 def sha512(data: bytes) -> str:

@@ -54,7 +54,7 @@ async def test_ls_of_a_namespace_that_is_not_there_ends_in_3(casd: Run) -> None:
     ran = await casd("ls", "--namespace", "no-such-namespace")
 
     assert ran.code == 3
-    assert len(ran.err.splitlines()) == 1
+    assert "casd namespace create" in ran.err
 
 
 async def test_ls_lists_blobs(casd: Run) -> None:
@@ -64,7 +64,7 @@ async def test_ls_lists_blobs(casd: Run) -> None:
     listed = await casd("ls", "--blobs", "--json", "--namespace", "default")
 
     [line] = [line for line in text.lines if blob["uuid"] in line]
-    assert line.endswith("hello.txt")
+    assert line.endswith("(no name; filename hello.txt)")
     assert blob in listed.json["items"]
 
 
@@ -118,6 +118,35 @@ async def test_stat_of_what_is_absent_ends_in_3(casd: Run, name: str) -> None:
         assert len(ran.err.splitlines()) == 1
 
 
+async def test_stat_of_a_hidden_name_says_that_it_is_hidden(casd: Run, name: str) -> None:
+    await put(casd, name, b"one")
+    await casd("rm", name)
+
+    ran = await casd("stat", name)
+
+    assert ran.code == 3
+    assert "is hidden since version 2" in ran.err
+
+
+async def test_versions_lists_all_of_them_markers_included(casd: Run, name: str) -> None:
+    first = await put(casd, name, b"one")
+    await casd("rm", name)
+    await put(casd, name, b"")
+
+    text = await casd("versions", name)
+    listed = await casd("versions", name, "--json")
+
+    one, marker, three = (line.split() for line in text.lines)
+    assert (one[:3], one[4]) == (["@1", "3", "B"], first["blob"]["uuid"])
+    assert (marker[:2], marker[3]) == (["@2", "deleted"], "-")
+    assert three[:3] == ["@3", "0", "B"]
+    assert [item["deleted"] for item in listed.json["items"]] == [False, True, False]
+
+
+async def test_versions_of_what_never_was_ends_in_3(casd: Run, name: str) -> None:
+    assert (await casd("versions", name)).code == 3
+
+
 async def test_stat_tells_which_version_is_absent(casd: Run, name: str) -> None:
     await put(casd, name, b"one")
 
@@ -145,6 +174,32 @@ async def test_find_knows_every_checksum_and_files(casd: Run, folder: Path, name
         assert ran.code == 0, ran.err
         assert blob["uuid"] in ran.out
         assert f"default/{name}@1" in ran.out
+
+
+async def test_find_marks_names_that_are_hidden(casd: Run, name: str) -> None:
+    version = await put(casd, name, name.encode())
+    await put(casd, f"{name}/seen", name.encode())
+    await casd("rm", name)
+
+    found = await casd("find", version["blob"]["sha512"])
+    stat = await casd("stat", version["blob"]["uuid"])
+
+    assert f"default/{name}@1 (hidden)\n" in found.out
+    assert f"default/{name}/seen@1\n" in found.out
+    assert f"held by    default/{name}@1 (hidden)" in stat.lines
+
+
+async def test_find_goes_through_all_pages(casd: Run, daemon: Any, name: str) -> None:
+    async def content() -> AsyncIterator[bytes]:
+        yield name.encode()
+
+    async with Client(daemon.url, daemon.token) as client:
+        for _ in range(203):
+            await client.put_blob(Source(content(), len(name.encode())))
+
+    ran = await casd("find", hashlib.sha512(name.encode()).hexdigest())
+
+    assert len(ran.lines) == 203
 
 
 async def test_find_as_json_gives_the_blobs(casd: Run) -> None:

@@ -1,12 +1,14 @@
 """How `casd` finds its daemon, which token it sends where, and how it ends when that fails."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from aiohttp import web
 
-from tests.cli.conftest import Run
+from tests.cli.conftest import Run, RunInside
 from tests.proxy import Proxy
 
 
@@ -76,6 +78,34 @@ async def test_the_admin_token_goes_to_the_local_daemon_only(casd: Run, elsewher
     assert (by_environment.code, by_option.code) == (1, 1)
     assert len(heads) == 2
     assert not any("Authorization" in head for head in heads)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["versions", "a"],
+        ["meta", "ls", "a"],
+        ["meta", "set", "a", "key", "value"],
+        ["meta", "rm", str(UUID(int=0)), "key"],
+        ["name", "set", "a", "--shared"],
+        ["token", "create", "t", "--role", "admin", "--namespace", "default"],
+        ["token", "ls"],
+        ["namespace", "create", "n"],
+        ["sign", "a"],
+        ["signing-key", "rotate"],
+        ["status"],
+        ["gc"],
+    ],
+    ids=" ".join,
+)
+async def test_no_command_sends_the_admin_token_elsewhere(
+    inside: RunInside, elsewhere: str, heads: list[Any], arguments: list[str]
+) -> None:
+    ran = await asyncio.to_thread(inside, *arguments, env={"CASD_URL": elsewhere})
+
+    assert ran.code == 1
+    assert "redirect" in ran.err
+    assert ["Authorization" in head for head in heads] == [False]
 
 
 async def test_a_redirect_is_not_followed(casd: Run, elsewhere: str, heads: list[Any]) -> None:

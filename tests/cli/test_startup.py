@@ -1,5 +1,6 @@
 """`casd` before it talks to anybody: help, versions, usage."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from casd import __version__
-from casd.cli import main
-from casd.cli.group import COMMANDS
+from casd.cli.group import COMMANDS, main
 
 HEAVY = {"aiohttp", "pydantic", "rich", "aiofiles", "xxhash", "aiosqlite", "asyncio"}
 
@@ -19,7 +19,8 @@ HEAVY = {"aiohttp", "pydantic", "rich", "aiofiles", "xxhash", "aiosqlite", "asyn
 def imported(*arguments: str) -> set[str]:
     """The modules that a run has imported when it ends."""
     code = (
-        f"import sys; from casd.cli import main\ntry: main({list(arguments)!r})\nexcept SystemExit: print(*sys.modules)"
+        "import sys; from casd.cli.group import main\n"
+        f"try: main({list(arguments)!r})\nexcept SystemExit: print(*sys.modules)"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(ran.stdout.split())
@@ -28,6 +29,15 @@ def imported(*arguments: str) -> set[str]:
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"], *([command, "--help"] for command in COMMANDS)])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not imported(*arguments) & HEAVY
+
+
+def test_ctrl_c_while_it_loads_ends_it_quietly(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])}
+
+    ran = subprocess.run([sys.executable, "-m", "casd", "ls"], env=environment, capture_output=True, text=True)
+
+    assert (ran.returncode, ran.stdout, ran.stderr) == (130, "", "casd: interrupted\n")
 
 
 def test_a_command_imports_only_its_own_module() -> None:
@@ -65,14 +75,37 @@ def test_help_tells_every_command_and_the_exit_codes() -> None:
         ["ls", "--blobs", "prefix"],
         ["find", "neither-digest-nor-file"],
         ["find", "sha256:" + "0" * 128],
-        ["--url", "http://localhost", "--data", ".", "ls"],
+        ["--data", ".", "ls"],
         ["serve", "--port", "65536"],
+        ["get", "a/name", "--as-of", "yesterday"],
+        ["get", "a/name", "--as-of", "2026-01-01"],
+        ["put", "f", "--filename", ""],
+        ["put", "f", "--filename", "a\nb"],
+        ["meta", "ls", "0" * 128],
+        ["meta", "set", "a/name", "key"],
+        ["meta", "set", "a/name", "key", "-3"],
+        ["name", "set", "a/name"],
+        ["name", "set", "a/name", "--keep-versions", "0"],
+        ["name", "set", "a/name", "--keep-versions", "all"],
+        ["token", "create", "t", "--role", "king", "--namespace", "a"],
+        ["token", "create", "t", "--role", "reader"],
+        ["token", "create", "t", "--role", "reader", "--namespace", "a", "--expires-in", "5y"],
+        ["token", "create", "t", "--role", "reader", "--namespace", "a", "--expires-in", "0"],
+        ["token", "revoke", "t"],
+        ["namespace", "set", "a"],
+        ["namespace", "set", "a", "--quota-bytes", "many"],
+        ["namespace", "set", "a", "--share-by-uuid", "perhaps"],
+        ["sign", "a/name", "--version", "1", "--as-of", "2026-01-01T00:00:00Z"],
+        ["sign", "0" * 128, "--version", "1"],
+        ["sign", "a/name", "--expires-in", "soon"],
+        ["help", "nonsense"],
     ],
 )
 def test_wrong_usage_ends_in_2(arguments: list[str]) -> None:
-    result = CliRunner().invoke(main, arguments)
+    result = CliRunner().invoke(main, ["--url", "http://127.0.0.1:1", *arguments])  # where nobody listens
 
     assert result.exit_code == 2, result.output
+    assert "?" not in result.stderr  # the API's words, as in ?as_of=, help nobody here
 
 
 @pytest.mark.parametrize(

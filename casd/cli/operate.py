@@ -1,0 +1,100 @@
+"""`casd status` and `casd gc`: how the daemon is, and upkeep now. For admins."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from casd.cli.arguments import json_option
+from casd.cli.connection import Invocation, pass_invocation
+from casd.cli.show import echo_facts
+from casd.cli.text import counted, echo_json, human_size, human_span, utc
+
+if TYPE_CHECKING:
+    from casd.client import Client, Collected, Expired, Run, Status
+
+
+@click.command(short_help="Show how the daemon is (role admin).")
+@json_option
+@pass_invocation
+def status(invocation: Invocation, as_json: bool) -> None:
+    """Show how the daemon is: what it holds, what moves, what upkeep did (role admin)."""
+
+    async def ask(client: Client) -> Status:
+        return await client.operations.status()
+
+    known = invocation.run(ask)
+    if as_json:
+        echo_json(known.json)
+    else:
+        echo_facts(_facts(known))
+
+
+def _facts(status: Status) -> dict[str, str | None]:
+    totals, disk, uploads, queues = status.totals, status.disk, status.uploads, status.queues
+    quarantined = totals["quarantined_payloads"]
+    garbage = status.garbage
+    return {
+        "daemon": f"casd {status.version}, up {human_span(status.uptime_s)}, since {utc(status.started_at)}",
+        "blobs": f"{counted(totals['blobs'], 'blob')}, {human_size(totals['logical_bytes'])} as they are read",
+        "payloads": f"{counted(totals['payloads'], 'payload')}, {human_size(totals['physical_bytes'])} on disk",
+        "quarantine": f"{counted(quarantined, 'payload')}: store them again to heal them" if quarantined else None,
+        "garbage": f"{counted(garbage['payloads'], 'payload')}, {human_size(garbage['bytes'])}, to collect",
+        "disk": f"{human_size(disk['free_bytes'])} free above the reserve, "
+        f"{human_size(disk['reserved_bytes'])} announced by transfers",
+        "uploads": f"{uploads['open']} open, {uploads['active']} of them active, "
+        f"{human_size(uploads['received_bytes'])} of {human_size(uploads['announced_bytes'])} there",
+        "load": f"{counted(queues['connections'], 'connection')}, {counted(queues['requests'], 'request')}, "
+        f"{counted(queues['transfers'], 'transfer')}, {counted(queues['catalogue_writes'], 'catalogue write')} waiting",
+        **{f"last {kind}": _run_told(run) for kind, run in status.upkeep.items()},
+    }
+
+
+def _run_told(run: Run | None) -> str:
+    if run is None:
+        return "not since the daemon started"
+    if run.error is not None:
+        return f"{utc(run.started_at)}: failed: {run.error}"
+    if run.ended_at is None:
+        return f"runs since {utc(run.started_at)}"
+    return f"{utc(run.started_at)}: {_counts(run.report or {})}"
+
+
+def _counts(report: Mapping[str, Any]) -> str:
+    """The figures of a report that are not zero."""
+    told = [
+        human_size(value) if key == "bytes" else f"{value} {key}"
+        for key, value in report.items()
+        if isinstance(value, int) and not isinstance(value, bool) and value
+    ]
+    return ", ".join(told) or "nothing to do"
+
+
+@click.command(short_help="End what is past its time, collect bytes (role admin).")
+@click.option("--dry-run", is_flag=True, help="Say what a collection would remove now, and remove nothing.")
+@click.option("--force", is_flag=True, help="Collect even where that is more than half of the store.")
+@json_option
+@pass_invocation
+def gc(invocation: Invocation, dry_run: bool, force: bool, as_json: bool) -> None:
+    """End what is past its time, then collect the bytes that nothing refers to (role admin).
+
+    The daemon does both by itself. Bytes are kept for a grace ([upkeep] grace_s) after nothing refers to them, so
+    what was removed a moment ago is not collected yet.
+    """
+
+    async def keep_up(client: Client) -> tuple[Expired | None, Collected]:
+        expired = None if dry_run else await client.operations.expire()
+        return expired, await client.operations.collect_garbage(dry_run=dry_run, force=force)
+
+    expired, collected = invocation.run(keep_up)
+    if as_json:
+        echo_json({"expire": expired and expired.json, "collect-garbage": collected.json})
+        return
+    if expired:
+        ended = (counted(expired.blobs, "blob"), counted(expired.names, "name"), counted(expired.uploads, "upload"))
+        click.echo(f"expired      {', '.join(ended)}")
+    done = "would collect" if collected.is_dry_run else "collected"
+    orphans = f", {collected.orphans} of them unknown to the catalogue" if collected.orphans else ""
+    click.echo(f"{done:<12} {counted(collected.payloads, 'payload')}, {human_size(collected.bytes)}{orphans}")

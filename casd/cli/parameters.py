@@ -1,0 +1,89 @@
+"""What the text of an option may be: durations, times, sizes, filenames, and `none`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import click
+
+_DURATION = re.compile(r"([0-9]{1,10})\s*([smhdw]?)", re.ASCII)
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_LONGEST_S = 100 * 366 * 86400  # as the daemon has it
+_SIZE = re.compile(r"([0-9]{1,18})\s*(B|KiB|MiB|GiB|TiB|PiB|)", re.ASCII)
+_BYTES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
+_FILENAME_LIMIT_BYTES = 1024  # as the daemon has it
+_DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+class _Nothing:
+    """What `none` stands for: an option that was given to take something back, unlike one that was not given."""
+
+    def __repr__(self) -> str:
+        return "none"
+
+
+NOTHING: Final = _Nothing()
+
+
+def duration(text: str) -> int:
+    """Seconds, from `90`, `90s`, `15m`, `12h`, `30d` or `2w`. Raises BadParameter."""
+    match = _DURATION.fullmatch(text.strip())
+    seconds = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if not 1 <= seconds <= _LONGEST_S:
+        raise click.BadParameter(f"{text!r} is not a time span; write it as 45s, 15m, 12h, 30d or 2w.")
+    return seconds
+
+
+def point_in_time(text: str) -> datetime:
+    """A time with its offset from UTC (RFC 3339). Raises BadParameter."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a time; one looks like 2026-01-31T12:00:00Z.") from None
+    if at.tzinfo is None:
+        raise click.BadParameter(f"{text!r} says no offset from UTC; write it as 2026-01-31T12:00:00Z.")
+    return at
+
+
+def size(text: str) -> int:
+    """Bytes, from `1000`, `500MiB` or `2 TiB`. Raises BadParameter."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise click.BadParameter(f"{text!r} is not a size; write it as 1000000, 500MiB or 2TiB.")
+    return int(match[1]) * _BYTES[match[2]]
+
+
+def count_from(least: int) -> Callable[[str], int]:
+    """Takes whole numbers that are at least so large. Raises BadParameter."""
+
+    def convert(text: str) -> int:
+        if not _DIGITS.fullmatch(text) or int(text) < least:
+            raise click.BadParameter(f"{text!r} is not a whole number of at least {least}, nor none.")
+        return int(text)
+
+    return convert
+
+
+def filename(text: str) -> str:
+    """A filename as the daemon remembers one. Raises BadParameter."""
+    try:
+        size_bytes = len(text.encode())
+    except UnicodeEncodeError:
+        raise click.BadParameter(f"{text!r} is not UTF-8.") from None
+    if not 1 <= size_bytes <= _FILENAME_LIMIT_BYTES or _CONTROL.search(text):
+        raise click.BadParameter(f"a filename has 1 to {_FILENAME_LIMIT_BYTES} bytes and no control characters.")
+    return text
+
+
+def or_none(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """What `kind` takes, or `none`, which becomes NOTHING."""
+    return lambda text: NOTHING if text == "none" else kind(text)
+
+
+def given(**options: object) -> dict[str, Any]:
+    """The options that were given; NOTHING becomes None."""
+    return {name: None if value is NOTHING else value for name, value in options.items() if value is not None}
