@@ -18,7 +18,7 @@ from aiohttp import web
 
 from casd import auth
 from casd.catalogue.sqlite import SqliteCatalogue
-from casd.daemon import bound_socket, utc_now
+from casd.daemon import bound_socket, ensure_signing_key, utc_now
 from casd.dialects.native import NATIVE
 from casd.locks import DigestLocks
 from casd.model import Blob, Role, Token
@@ -95,6 +95,7 @@ async def open_house(
         secret = auth.new_secret()
         token = Token(new_uuid(), "admin", Role.ADMIN, ("default",), now(), None)
         await catalogue.add_token(token, auth.secret_hash(secret))
+        await ensure_signing_key(store)
 
         traffic = Traffic(ConnectionLimits(30, send_idle_timeout_s, 0, 0))
         services = Services(store, uploads, upkeep, transmitter, Origins(), Limits(1 << 30, 30, 3600))

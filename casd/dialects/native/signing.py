@@ -13,7 +13,7 @@ from casd.store import BlobStore
 from casd.web.keys import LIMITS, ORIGINS, principal_of, store_of
 from casd.web.query import decode, digest_in_path, is_flagged, seconds_from, uuid_in_path
 from casd.web.receive import checked_fields, read_json
-from casd.web.signed import PARAMETER, READ, Target, sign
+from casd.web.signed import READ, Target, sign
 
 PATH_LIMIT = 6000  # characters: a request line of 8190 bytes carries it and the signature
 SECRET_BYTES = 32
@@ -42,10 +42,7 @@ def checked_target(path: object) -> Target:
         raise InvalidInput("path is one of this daemon's, percent-encoded, such as /v1/blobs/<uuid>/data")
     if len(path) > PATH_LIMIT or "#" in path or " " in path:
         raise InvalidInput(f"path has at most {PATH_LIMIT} characters, no fragment and no space")
-    target = Target.of(path)
-    if len(target.url) > PATH_LIMIT or any(name == PARAMETER.encode() for name, _ in target.query):
-        raise InvalidInput("path is signed once")
-    return target
+    return Target.of(path)
 
 
 async def check_readable(store: BlobStore, principal: Principal, target: Target) -> None:
