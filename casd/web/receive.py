@@ -33,7 +33,7 @@ def announced_size(request: web.Request) -> int | None:
     if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
         raise UnsupportedEncoding("casd takes no other Transfer-Encoding than chunked")  # it would store coded bytes
     size = request.content_length
-    limit = request.config_dict[LIMITS].max_body_bytes
+    limit = request.app[LIMITS].max_body_bytes
     if size is not None and size > limit:
         raise TooLarge("the body", limit)
     partial = request.headers.get(hdrs.CONTENT_RANGE)
@@ -56,7 +56,7 @@ async def receive(request: web.Request, into: Sink) -> None:
     A batch is what arrived while the one before was being written, so batches grow as the disk falls behind and a slow
     sender holds no buffer. Raises BodyTimeout, TooLarge, StorageFailed, and ConnectionError if the client hangs up.
     """
-    limits = request.config_dict[LIMITS]
+    limits = request.app[LIMITS]
     await proceed(request)
     size = 0
     writing: asyncio.Task[None] | None = None
@@ -105,7 +105,7 @@ async def read_json(request: web.Request) -> dict[str, Any]:
 async def read_json_value(request: web.Request) -> JSON:
     announced_size(request)
     await proceed(request)
-    limits = request.config_dict[LIMITS]
+    limits = request.app[LIMITS]
     body = bytearray()
     while data := await _next_piece(request, limits.body_idle_timeout_s):
         body += data
