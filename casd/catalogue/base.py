@@ -6,7 +6,7 @@ listings see every write that has returned. A catalogue touches no payload; wher
 Every backend passes `tests/contracts/catalogue.py`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -239,8 +239,18 @@ class Catalogue(Protocol):
     async def purge_name(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> None:
         """Remove the name and all its versions; its counter stays for ever. Raises NameNotFound."""
 
-    async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
-        """Set any of shared, protected, keep_versions, source_url, metadata (replaced whole). Raises NameNotFound."""
+    async def update_name(
+        self,
+        namespace: str,
+        name: str,
+        changes: Mapping[str, object],
+        is_expected: Callable[[NameInfo], bool] | None = None,
+    ) -> NameInfo:
+        """Set any of shared, protected, keep_versions, source_url, metadata (replaced whole).
+
+        `is_expected` is asked in the transaction about the name as it was. Raises NameNotFound, and
+        PreconditionFailed where it says no.
+        """
 
     # -- namespaces and tokens -------------------------------------------------------------------------------
 

@@ -20,10 +20,7 @@ from casd.catalogue.sqlite.rows import (
     VERSION_FROM,
     blob_of,
     in_list,
-    metadata_of,
     micros,
-    time_of,
-    time_or_none,
     token_of,
     version_of,
 )
@@ -56,11 +53,6 @@ SELECT_BLOCKS = """
 SELECT k.gib, k.xxh3 FROM payload p LEFT JOIN payload_blocks k
   ON k.payload_id = p.id AND k.gib BETWEEN :first AND :last
 WHERE p.digest = :digest ORDER BY k.gib
-"""
-SELECT_NAME_INFO = """
-SELECT m.uuid, m.shared, m.protected, m.keep_versions, m.source_url, m.created_at, m.hidden_at,
-  (SELECT json_group_object(key, json(value)) FROM name_metadata WHERE name_id = m.id)
-FROM name m JOIN namespace n ON n.id = m.namespace_id WHERE n.name = :namespace AND m.name = :name
 """
 BLOCKS_PER_ROW = blobs.GIB_CHECKSUMS // blobs.CHECKSUM_BYTES
 
@@ -155,22 +147,8 @@ class SqliteCatalogue:
         return checksums[(start - skipped) * blobs.CHECKSUM_BYTES : (stop - skipped) * blobs.CHECKSUM_BYTES]
 
     async def name_info(self, namespace: str, name: str) -> NameInfo | None:
-        row = await self._lookups.row(SELECT_NAME_INFO, {"namespace": namespace, "name": name.encode()})
-        if row is None:
-            return None
-        uuid, shared, protected, keep_versions, source_url, created_at, hidden_at, metadata = row
-        return NameInfo(
-            UUID(bytes=uuid),
-            namespace,
-            name,
-            metadata_of(metadata),
-            bool(shared),
-            bool(protected),
-            keep_versions,
-            source_url,
-            time_of(created_at),
-            time_or_none(hidden_at),
-        )
+        row = await self._lookups.row(names.SELECT_NAME_INFO, {"namespace": namespace, "name": name.encode()})
+        return None if row is None else names.info_of(row)
 
     # -- listings -----------------------------------------------------------------------------------------
 
@@ -296,12 +274,14 @@ class SqliteCatalogue:
         at, until = micros(now), micros(keep_until)
         await self._writer.write(names.purge, namespace, name, at, until)
 
-    async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
-        await self._writer.write(names.update, namespace, name, changes)
-        info = await self.name_info(namespace, name)
-        if info is None:
-            raise NameNotFound(f"there is no name {namespace}/{name}")
-        return info
+    async def update_name(
+        self,
+        namespace: str,
+        name: str,
+        changes: Mapping[str, object],
+        is_expected: Callable[[NameInfo], bool] | None = None,
+    ) -> NameInfo:
+        return await self._writer.write(names.update, namespace, name, changes, is_expected)
 
     # -- namespaces and tokens ----------------------------------------------------------------------------
 

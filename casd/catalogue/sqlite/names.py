@@ -16,12 +16,15 @@ from casd.catalogue.sqlite.rows import (
     Row,
     changes_of,
     compact_json,
+    metadata_of,
     namespace_id,
+    time_of,
+    time_or_none,
     version_of,
 )
 from casd.catalogue.sqlite.writer import Touched
 from casd.errors import Conflict, NameNotFound, PreconditionFailed, VersionNotFound
-from casd.model import Guard, NewBlob, Receipt, Version
+from casd.model import Guard, NameInfo, NewBlob, Receipt, Version
 
 COUNT_UP = """
 INSERT INTO name_counter (namespace_id, name, last_number, last_created_at) VALUES (:namespace, :name, 1, :now)
@@ -38,6 +41,11 @@ SELECT {VERSION_COLUMNS} FROM {VERSION_FROM} WHERE n.name = :namespace AND m.nam
 """
 SELECT_VERSION = f"""
 SELECT {VERSION_COLUMNS} FROM {VERSION_FROM} WHERE n.name = :namespace AND m.name = :name AND v.number = :number
+"""
+SELECT_NAME_INFO = """
+SELECT n.name, m.name, m.uuid, m.shared, m.protected, m.keep_versions, m.source_url, m.created_at, m.hidden_at,
+  (SELECT json_group_object(key, json(value)) FROM name_metadata WHERE name_id = m.id)
+FROM name m JOIN namespace n ON n.id = m.namespace_id WHERE n.name = :namespace AND m.name = :name
 """
 NAME_COLUMNS = {"shared": bool, "protected": bool, "keep_versions": int, "source_url": str}
 
@@ -253,8 +261,17 @@ def id_of(db: sqlite3.Connection, namespace: str, name: str) -> int:
     return int(row[0])
 
 
-def update(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, changes: Mapping[str, object]) -> None:
+def update(
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    changes: Mapping[str, object],
+    is_expected: Callable[[NameInfo], bool] | None = None,
+) -> NameInfo:
     name_id = id_of(db, namespace, name)
+    if is_expected is not None and not is_expected(info(db, namespace, name)):
+        raise PreconditionFailed(f"{namespace}/{name} was changed meanwhile: read it again")
     touched.add((namespace, name))
     columns = {key: value for key, value in changes.items() if key != "metadata"}
     if columns:
@@ -266,3 +283,25 @@ def update(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, 
             "INSERT INTO name_metadata (name_id, key, value) VALUES (?, ?, ?)",
             [(name_id, key, compact_json(value)) for key, value in metadata.items()],
         )
+    return info(db, namespace, name)
+
+
+def info(db: sqlite3.Connection, namespace: str, name: str) -> NameInfo:
+    return info_of(db.execute(SELECT_NAME_INFO, {"namespace": namespace, "name": name.encode()}).fetchone())
+
+
+def info_of(row: Row) -> NameInfo:
+    """A row of SELECT_NAME_INFO."""
+    namespace, name, uuid, shared, protected, keep_versions, source_url, created_at, hidden_at, metadata = row
+    return NameInfo(
+        UUID(bytes=uuid),
+        namespace,
+        name.decode(),
+        metadata_of(metadata),
+        bool(shared),
+        bool(protected),
+        keep_versions,
+        source_url,
+        time_of(created_at),
+        time_or_none(hidden_at),
+    )

@@ -40,6 +40,7 @@ NATIVE = Dialect(
         Route("POST", "/v1/signed-urls", signing.add),
         Route("POST", "/v1/signing-keys", signing.add_key),
         Route("GET", "/v1/signing-keys", signing.keys),
+        Route("GET", "/v1/whoami", accounts.whoami),
         Route("POST", "/v1/tokens", accounts.add_token),
         Route("GET", "/v1/tokens", accounts.tokens),
         Route("DELETE", "/v1/tokens/{uuid}", accounts.revoke_token),

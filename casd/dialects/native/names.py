@@ -1,5 +1,7 @@
 """Names: their bytes by version or time, what they are bound to, and how they are hidden and removed."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,10 +11,10 @@ from casd.auth import Principal
 from casd.dialects.native.blobs import check_metadata_value, checked_metadata_key, description
 from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
 from casd.errors import BlobNotFound, InvalidInput, NameNotFound, NotFound
-from casd.model import Blob, BlobView, Version, checked_namespace
+from casd.model import Blob, BlobView, NameInfo, Version, checked_namespace
 from casd.store import BlobStore
 from casd.web.answers import json_response
-from casd.web.conditions import guard_of
+from casd.web.conditions import guard_of, may_change
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
 from casd.web.query import (
@@ -142,7 +144,16 @@ async def info(request: web.Request) -> web.StreamResponse:
     info = await store_of(request).catalogue.name_info(namespace, name)
     if info is None:
         raise NameNotFound(f"there is no name {namespace}/{name}")
-    return json_response(name_info_json(info))
+    return info_response(info)
+
+
+def info_response(info: NameInfo) -> web.Response:
+    return json_response(name_info_json(info), headers={"ETag": f'"{info_tag(info)}"'})
+
+
+def info_tag(info: NameInfo) -> str:
+    """Changes with whatever belongs to the name, so that If-Match keeps changes of others from being lost."""
+    return hashlib.sha256(json.dumps(name_info_json(info), sort_keys=True).encode()).hexdigest()
 
 
 async def readable_name(request: web.Request) -> tuple[str, str]:
@@ -164,4 +175,8 @@ async def update(request: web.Request) -> web.StreamResponse:
     for key, value in metadata.items() if isinstance(metadata, dict) else ():
         checked_metadata_key(key)
         check_metadata_value(value)
-    return json_response(name_info_json(await store.catalogue.update_name(namespace, name, changes)))
+    return info_response(
+        await store.catalogue.update_name(
+            namespace, name, changes, lambda info: may_change(request.headers, info_tag(info))
+        )
+    )
