@@ -11,7 +11,7 @@ from casd.auth import Principal
 from casd.dialects.native.blobs import check_metadata_value, checked_metadata_key, description
 from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
 from casd.errors import BlobNotFound, InvalidInput, NameNotFound, NotFound
-from casd.model import Blob, BlobView, NameInfo, Version, checked_namespace
+from casd.model import JSON, Blob, BlobView, NameInfo, Version, checked_namespace
 from casd.store import BlobStore
 from casd.web.answers import json_response
 from casd.web.conditions import guard_of, may_change
@@ -34,6 +34,8 @@ from casd.web.send import REVALIDATE, Representation, send
 
 SKIP = 2  # "v1", "names"
 NAME_FIELDS = {"shared": bool, "protected": bool, "keep_versions": int, "metadata": dict}
+# What null brings back.
+NAME_DEFAULTS: dict[str, JSON] = {"shared": False, "protected": False, "keep_versions": None, "metadata": {}}
 
 
 async def put(request: web.Request) -> web.StreamResponse:
@@ -168,6 +170,7 @@ async def update(request: web.Request) -> web.StreamResponse:
     namespace, name = namespace_and_name(request, SKIP)
     await store.writable_namespace(principal_of(request), namespace)
     changes = checked_fields(await read_json(request), NAME_FIELDS)
+    changes |= {field: NAME_DEFAULTS[field] for field in changes if changes[field] is None}
     keep = changes.get("keep_versions")
     if keep is not None and (not isinstance(keep, int) or not 1 <= keep < 1 << 31):
         raise InvalidInput("keep_versions is at least 1, or null for the namespace's rule")
