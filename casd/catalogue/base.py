@@ -79,6 +79,7 @@ class Expired:
 
     blobs: int = 0
     names: int = 0
+    uploads: int = 0
 
 
 class Catalogue(Protocol):
@@ -286,6 +287,9 @@ class Catalogue(Protocol):
 
     async def expire(self, now: datetime, hidden_before: datetime, keep_until: datetime, limit: int) -> Expired:
         """End own holds that are past their time and names hidden before `hidden_before`, at most `limit` of each."""
+
+    async def expirable(self, now: datetime, hidden_before: datetime) -> Expired:
+        """What `expire` would end in all, and the uploads that are past their time."""
 
     async def unreferenced(self, now: datetime, limit: int, after: bytes | None) -> Page[Unreferenced]: ...
 

@@ -356,8 +356,10 @@ class UpkeepContract:
         desk.clock.move(microseconds=1)  # versions of a name never share a time: the marker's is one later
         hidden_so_long = await desk.expire(hidden=timedelta(seconds=60))
         desk.clock.move(microseconds=1)
+        expirable = await desk.catalogue.expirable(desk.clock(), desk.clock() - timedelta(seconds=60))
         longer = await desk.expire(hidden=timedelta(seconds=60))
 
+        assert expirable == longer
         runs = (before, at_expiry, hidden_so_long, longer)
         assert [(done.blobs, done.names) for done in runs] == [(0, 0), (2, 0), (0, 0), (0, 1)]
         assert (await desk.catalogue.totals()).blobs == 1

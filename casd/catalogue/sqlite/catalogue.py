@@ -335,6 +335,15 @@ class SqliteCatalogue:
 
         return await self._writer.write(end)
 
+    async def expirable(self, now: datetime, hidden_before: datetime) -> Expired:
+        sql = """SELECT (SELECT count(*) FROM blob WHERE expires_at <= :now),
+          (SELECT count(*) FROM name WHERE hidden_at < :hidden),
+          (SELECT count(*) FROM upload WHERE expires_at <= :now)"""
+        ((blob_count, name_count, upload_count),) = await self._listings.rows(
+            sql, {"now": micros(now), "hidden": micros(hidden_before)}
+        )
+        return Expired(blob_count, name_count, upload_count)
+
     async def unreferenced(self, now: datetime, limit: int, after: bytes | None) -> Page[Unreferenced]:
         return await self._listings.unreferenced(micros(now), limit, after)
 
