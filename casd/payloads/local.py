@@ -193,8 +193,9 @@ class LocalPayloads:
         except FileNotFoundError:  # an operator tidied up empty folders: the next commit makes it anew
             self._folders.forget(target.parent)
             raise
-        if is_kept:
-            source.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing (POSIX)
+        finally:
+            if is_kept:
+                source.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing (POSIX)
         fsync_folder(target.parent)
 
     async def drop_stage(self, id: str) -> None:
@@ -316,6 +317,7 @@ def own_copy(file: int, path: Path) -> int:
         os.replace(draft, path)
     except BaseException:
         os.close(copy)
+        draft.unlink(missing_ok=True)
         raise
     os.close(file)
     return copy

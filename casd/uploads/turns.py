@@ -2,7 +2,8 @@
 
 One request at a time has its *turn*. A newer one of the same token cuts an older one off, any other may when nothing
 has arrived for TAKE_OVER_S, so that no connection that died unseen keeps anybody waiting. Between two turns the stage
-stays open, with the state of its hashes, until it has rested for REST_S: then descriptor and reservation go.
+stays open, with the state of its hashes, until it has rested for REST_S, or RESTING others have rested for less: then
+descriptor and reservation go.
 """
 
 import asyncio
@@ -17,6 +18,7 @@ from casd.payloads.base import Staged
 
 TAKE_OVER_S = 10.0  # without a byte: then whoever comes next may take over
 REST_S = 120.0  # between two turns; a client that reconnects within it costs no second read
+RESTING = 256  # at most: a descriptor each, where a process has 1024 unless somebody raised that
 
 
 @dataclass(slots=True)
@@ -25,12 +27,16 @@ class Turn:
 
     token: UUID
     progressed_at: float
+    takes_bytes: bool  # from a client, who may never send them; other work ends by itself
     is_cut_off: bool = False
     deadline: asyncio.Timeout | None = None  # while bytes are waited for; what else it does is short, or must end whole
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def may_be_cut_off_by(self, token: UUID) -> bool:
-        return token == self.token or asyncio.get_running_loop().time() - self.progressed_at >= TAKE_OVER_S
+    def yields_to(self, token: UUID) -> bool:
+        """Whether a request of that token may have the upload as soon as this turn has ended."""
+        if not self.takes_bytes or token == self.token:
+            return True
+        return asyncio.get_running_loop().time() - self.progressed_at >= TAKE_OVER_S
 
     def cut_off(self) -> None:
         """Make way for a newer request."""
@@ -53,7 +59,8 @@ class Session:
     turn: Turn | None = None
     rest: asyncio.TimerHandle | None = None
     recording: asyncio.Task[None] | None = None
-    recorded_at: float = 0.0
+    recorded_at: float = 0.0  # or tried to
+    tried_offset: int = 0  # in this turn, while more arrived
 
 
 class Sessions:
@@ -61,6 +68,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: dict[UUID, Session] = {}
+        self._resting: dict[UUID, Session] = {}  # the longest first
         self._suspending: set[asyncio.Task[None]] = set()
 
     def get(self, uuid: UUID) -> Session | None:
@@ -94,18 +102,18 @@ class Sessions:
         Raises UploadBusy.
         """
         if session.turn is not None:
-            if not session.turn.may_be_cut_off_by(token):
+            if not session.turn.yields_to(token):
                 raise UploadBusy("another client is sending this upload", session.upload.offset)
             session.turn.cut_off()
             await session.turn.ended.wait()
 
     @asynccontextmanager
-    async def hold(self, session: Session, token: UUID) -> AsyncIterator[Turn]:
+    async def hold(self, session: Session, token: UUID, *, takes_bytes: bool = False) -> AsyncIterator[Turn]:
         """Have the upload in hand, which nobody has."""
         assert session.turn is None
         now = asyncio.get_running_loop().time()
-        turn = session.turn = Turn(token, now)
-        session.recorded_at = now
+        turn = session.turn = Turn(token, now, takes_bytes)
+        session.recorded_at, session.tried_offset = now, 0
         self._stop_rest(session)
         try:
             yield turn
@@ -116,7 +124,9 @@ class Sessions:
                 self._start_rest(session)
 
     async def close(self) -> None:
-        """Let go of all stages; no turn may be under way."""
+        """Let go of all stages; no turn may begin. One that is under way is ending: whoever had it was cancelled."""
+        while turns := [session.turn for session in self._sessions.values() if session.turn is not None]:
+            await turns[0].ended.wait()
         for session in list(self._sessions.values()):
             self._suspend(session)
         while self._suspending:
@@ -124,8 +134,12 @@ class Sessions:
 
     def _start_rest(self, session: Session) -> None:
         session.rest = asyncio.get_running_loop().call_later(REST_S, self._suspend, session)
+        self._resting[session.upload.uuid] = session
+        if len(self._resting) > RESTING:
+            self._suspend(next(iter(self._resting.values())))
 
     def _stop_rest(self, session: Session) -> None:
+        self._resting.pop(session.upload.uuid, None)
         if session.rest is not None:
             session.rest.cancel()
             session.rest = None

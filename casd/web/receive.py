@@ -66,13 +66,15 @@ async def receive(request: web.Request, into: Sink) -> None:
             if size > limits.max_body_bytes:
                 raise TooLarge("the body", limits.max_body_bytes)
             if writing is not None:
-                await writing
+                await asyncio.shield(writing)
             writing = asyncio.create_task(into.append(data))
         if writing is not None:
-            await writing
+            await asyncio.shield(writing)
     finally:
-        if writing is not None and not writing.done():
+        if writing is not None:
+            # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
             await asyncio.wait([writing])
+            writing.exception()  # looked at, so that nobody logs it as never looked at
 
 
 async def _next_piece(request: web.Request, idle_timeout_s: float) -> bytes:
