@@ -1,7 +1,6 @@
 """One request at a time has an upload in hand: a newer one cuts an older one off, and nothing that was told is lost."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +13,6 @@ from tests.payloads.disk_spy import DiskSpy
 from tests.uploads.house import ALICE, HER_OTHER, House, Sender
 
 DATA = some_bytes(600_000)
-
-
-@pytest.fixture
-def spy(monkeypatch: pytest.MonkeyPatch, root: Path) -> DiskSpy:
-    return DiskSpy(monkeypatch, root)
 
 
 async def is_cut_off(sender: Sender, at: int) -> None:
