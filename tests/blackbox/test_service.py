@@ -34,6 +34,7 @@ ROUTES = {  # every path of section 8 that is built, and the methods of its row
     "/v1/signed-urls": {"POST"},
     "/v1/signing-keys": {"GET", "POST"},
     "/v1/status": {"GET"},
+    "/v1/whoami": {"GET"},
     "/v1/upkeep/expire": {"POST"},
     "/v1/upkeep/collect-garbage": {"POST"},
 }
@@ -132,6 +133,43 @@ def test_every_error_is_a_problem(
     assert refusal(answer)[0] == status
     assert answer.json["type"] == "about:blank"
     assert answer["Cache-Control"] == "no-store"
+
+
+LENGTH, WAITS = "Content-Length: 5", "Expect: 100-continue"
+WAITING = [  # who, what, with which field; what comes first instead of 100 Continue
+    ("nobody", "POST /v1/blobs", LENGTH, 401),
+    ("nobody", "PUT /v1/names/{ns}/a", LENGTH, 401),
+    ("reader", "POST /v1/blobs", LENGTH, 403),
+    ("reader", "PATCH /v1/name-info/{ns}/a", LENGTH, 403),
+    ("reader", "PUT /v1/namespaces/{ns}", LENGTH, 403),
+    ("reader", "POST /v1/tokens", LENGTH, 403),
+    ("writer", "POST /v1/blobs?namespace=absent", LENGTH, 404),
+    ("writer", f"PUT /v1/blobs/{UUID}/metadata/k", LENGTH, 404),
+    ("writer", "PUT /v1/nowhere", LENGTH, 404),
+    ("writer", "PUT /v1/blobs", LENGTH, 405),
+    ("writer", "PUT /v1/names/{ns}/a", f"{LENGTH}\r\nIf-Match: *", 412),
+    ("writer", "PUT /v1/names/{ns}/a/..", LENGTH, 400),
+    ("writer", "PUT /v1/names/{ns}/a", f"{LENGTH}\r\nRepr-Digest: x", 400),
+    ("writer", "PUT /v1/names/{ns}/a", f"{LENGTH}\r\nContent-Range: bytes 5-9/10", 400),
+    ("writer", "POST /v1/blobs?expires_in=x", LENGTH, 400),
+    ("writer", "POST /v1/blobs", f"{LENGTH}\r\nContent-Encoding: gzip", 415),
+    ("writer", "POST /v1/blobs", f"Content-Length: {1 << 62}", 413),
+    ("writer", "POST /v1/blobs", LENGTH, 100),
+    ("writer", "PUT /v1/names/{ns}/a", LENGTH, 100),
+]
+
+
+def test_who_waits_for_a_100_gets_none_before_a_refusal(us: Party) -> None:
+    tokens = {"nobody": None, "reader": us.token("reader"), "writer": us.token("writer")}
+    for who, line, field, status in WAITING:
+        with raw(us.daemon) as connection:
+            asked = line.replace("{ns}", us.namespace)
+            connection.send(head(us.daemon, asked, field, WAITS, token=tokens[who]))
+            first, _ = connection.head()
+            assert first == status, (who, line, field)
+            if first == 100:
+                connection.send(b"12345")
+                assert connection.head()[0] == 201
 
 
 def test_a_head_that_does_not_parse_gets_a_problem_too(service: Daemon) -> None:
