@@ -16,6 +16,8 @@ from casd.uploads import Uploads
 from casd.web.dialect import Access, Dialect, Handler, Route
 from casd.web.errors import InternalError, RouteError, status_of
 from casd.web.keys import (
+    DIALECT,
+    ENDING,
     EXPECTATION,
     LIMITS,
     ORIGINS,
@@ -27,13 +29,14 @@ from casd.web.keys import (
     TRANSMITTER,
     UPKEEP,
     UPLOADS,
+    Ending,
     Limits,
     store_of,
 )
 from casd.web.origin import Origins
-from casd.web.protocol import TRAFFIC, Traffic
 from casd.web.send import unsatisfied
 from casd.web.signed import PARAMETER, READ, Target, opened
+from casd.web.traffic import TRAFFIC, Traffic
 from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
@@ -123,10 +126,12 @@ def front(dialects: Sequence[Dialect]):  # type: ignore[no-untyped-def]  # aioht
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = request.headers.get("X-Request-ID", "")
         request[REQUEST_ID] = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+        dialect = dialect_of(dialects, request.path)
+        request[DIALECT] = dialect.name
         try:
             response = await answer(request, handler)
         except CasdError as error:
-            response = render(request, dialect_of(dialects, request.path), error)
+            response = render(request, dialect, error)
         return response
 
     return middleware
@@ -163,6 +168,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         raise RouteError(error.status, "http-error", error.reason) from None
     except ConnectionError:
+        request[ENDING] = Ending.HUNG_UP
         return web.Response(status=400)  # the client is gone, nobody reads this
     except Exception as error:
         log.exception("unexpected error request=%s method=%s", request[REQUEST_ID], request.method)

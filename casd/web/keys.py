@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
@@ -23,6 +24,16 @@ class Limits:
     signed_url_max_s: float
 
 
+class Ending(StrEnum):
+    """How a request ended."""
+
+    ANSWERED = "answered"  # whole; by a refusal too
+    HUNG_UP = "hung-up"  # by the client, before it had the whole answer
+    STALLED = "stalled"  # the client took nothing of its answer for too long
+    CUT_OFF = "cut-off"  # by the drain deadline
+    FAILED = "failed"  # within the answer; the log has more under the request's id
+
+
 STORE = web.AppKey("store", BlobStore)
 UPLOADS = web.AppKey("uploads", Uploads)
 UPKEEP = web.AppKey("upkeep", Upkeep)
@@ -34,6 +45,8 @@ STARTED_AT = web.AppKey("started_at", datetime)
 PRINCIPAL: web.RequestKey[Any] = web.RequestKey("principal", object)  # a Principal, or None for nobody in particular
 SIGNED_UNTIL = web.RequestKey("signed_until", datetime)  # when a signed URL ends, on requests that came by one
 REQUEST_ID = web.RequestKey("request_id", str)
+DIALECT = web.RequestKey("dialect", str)  # the name of the one whose path was asked
+ENDING = web.RequestKey("ending", Ending)  # how the request ended, where that is known before its answer's end
 EXPECTATION = web.RequestKey("expectation", str)  # of an Expect header that is not answered yet, else empty
 
 

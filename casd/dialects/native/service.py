@@ -11,8 +11,8 @@ from casd.errors import CasdError, StorageFull
 from casd.upkeep import CollectionReport, Run
 from casd.web.answers import json_response, time_text
 from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, principal_of, store_of
-from casd.web.protocol import TRAFFIC
 from casd.web.query import is_flagged
+from casd.web.traffic import TRAFFIC
 
 log = logging.getLogger(__name__)
 
