@@ -299,15 +299,17 @@ class BlobStore:
         await self.writable_namespace(principal, namespace)
         return await self.catalogue.undelete(namespace, name, self.now(), self._keep_until())
 
-    async def remove_version(self, principal: Principal, namespace: str, name: str, number: int) -> Version:
-        """Remove one version, or a marker. Raises VersionNotFound."""
+    async def remove_version(
+        self, principal: Principal, namespace: str, name: str, number: int, *, guard: Guard = NO_GUARD
+    ) -> Version:
+        """Remove one version, or a marker. Raises VersionNotFound, and PreconditionFailed by that version."""
         await self.writable_namespace(principal, namespace)
-        return await self.catalogue.remove_version(namespace, name, number, self.now(), self._keep_until())
+        return await self.catalogue.remove_version(namespace, name, number, self.now(), self._keep_until(), guard)
 
-    async def purge(self, principal: Principal, namespace: str, name: str) -> None:
-        """Remove the name with all versions. Raises NameNotFound."""
+    async def purge(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> None:
+        """Remove the name with all versions. Raises NameNotFound, and PreconditionFailed by the newest."""
         await self.writable_namespace(principal, namespace)
-        await self.catalogue.purge_name(namespace, name, self.now(), self._keep_until())
+        await self.catalogue.purge_name(namespace, name, self.now(), self._keep_until(), guard)
 
     # -- blobs --------------------------------------------------------------------------------------------
 

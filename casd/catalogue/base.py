@@ -224,11 +224,18 @@ class Catalogue(Protocol):
         """A delete marker as the next version. Raises NameNotFound if it is absent or hidden, PreconditionFailed."""
 
     async def remove_version(
-        self, namespace: str, name: str, number: int, now: datetime, keep_until: datetime
+        self,
+        namespace: str,
+        name: str,
+        number: int,
+        now: datetime,
+        keep_until: datetime,
+        guard: Guard = NO_GUARD,
     ) -> Version:
         """Remove and return one version; the newest marker's removal un-hides the name.
 
-        A name left without a version that has a blob is gone, its counter is not. Raises VersionNotFound.
+        A name left without a version that has a blob is gone, its counter is not. The guard is held against that
+        version. Raises VersionNotFound, PreconditionFailed.
         """
 
     async def undelete(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> Version:
@@ -237,8 +244,13 @@ class Catalogue(Protocol):
         Raises NameNotFound, and Conflict if the name is not hidden.
         """
 
-    async def purge_name(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> None:
-        """Remove the name and all its versions; its counter stays for ever. Raises NameNotFound."""
+    async def purge_name(
+        self, namespace: str, name: str, now: datetime, keep_until: datetime, guard: Guard = NO_GUARD
+    ) -> None:
+        """Remove the name and all its versions; its counter stays for ever.
+
+        Raises NameNotFound, PreconditionFailed.
+        """
 
     async def update_name(
         self,

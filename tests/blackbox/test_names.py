@@ -161,14 +161,30 @@ def test_a_guard_looks_at_the_latest_version(
 def test_a_guard_holds_back_a_delete_too(
     us: Party, header: str, value: str, absent: int, old: int, hidden: int
 ) -> None:
-    us.publish("old", b"older")
-    us.publish("old", b"old")
+    for name in ("hide", "purge"):
+        us.publish(name, b"older")
+        us.publish(name, b"old")
 
-    answer = us.writer.ask("DELETE", us.name("old"), headers={header: value})
+    for query in ("", "?purge=1"):
+        name = us.name("purge" if query else "hide")
+        answer = us.writer.ask("DELETE", name + query, headers={header: value})
+        assert answer.status == {201: 204}.get(old, old)
+        assert us.reader.ask("GET", name).status == (404 if old == 201 else 200)
+        assert us.writer.ask("DELETE", us.name("absent") + query, headers={header: value}).status in (400, 404, 412)
 
-    assert answer.status == {201: 204}.get(old, old)
-    assert us.reader.ask("GET", us.name("old")).status == (404 if old == 201 else 200)
-    assert us.writer.ask("DELETE", us.name("absent"), headers={header: value}).status in (400, 404, 412)
+
+def test_the_removal_of_a_version_is_guarded_by_that_version(us: Party) -> None:
+    us.publish("a", b"older")
+    us.publish("a", b"old")
+
+    for header, value, status in (
+        ("If-Match", etag(b"old"), 412),
+        ("If-None-Match", "*", 412),
+        ("If-Match", "junk", 400),
+        ("If-Match", etag(b"older"), 204),
+    ):
+        assert us.writer.ask("DELETE", f"{us.name('a')}?version=1", headers={header: value}).status == status
+    assert [version["version"] for version in versions_of(us, "a")] == [2]
 
 
 def test_a_guard_that_fails_wants_no_body(us: Party) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from casd.catalogue.base import BlobFilter, Expired, Totals, Unreferenced, UploadTotals
+from casd.catalogue.base import NO_GUARD, BlobFilter, Expired, Totals, Unreferenced, UploadTotals
 from casd.catalogue.sqlite import accounts, blobs, names, schema, uploads
 from casd.catalogue.sqlite.listings import Listings, namespace_of
 from casd.catalogue.sqlite.lookups import Lookups
@@ -261,18 +261,26 @@ class SqliteCatalogue:
         return await self._writer.write(names.hide, namespace, name, guard, published_by, at, self._new_uuid)
 
     async def remove_version(
-        self, namespace: str, name: str, number: int, now: datetime, keep_until: datetime
+        self,
+        namespace: str,
+        name: str,
+        number: int,
+        now: datetime,
+        keep_until: datetime,
+        guard: Guard = NO_GUARD,
     ) -> Version:
         at, until = micros(now), micros(keep_until)
-        return await self._writer.write(names.remove_version, namespace, name, number, at, until)
+        return await self._writer.write(names.remove_version, namespace, name, number, at, until, guard)
 
     async def undelete(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> Version:
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(names.undelete, namespace, name, at, until)
 
-    async def purge_name(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> None:
+    async def purge_name(
+        self, namespace: str, name: str, now: datetime, keep_until: datetime, guard: Guard = NO_GUARD
+    ) -> None:
         at, until = micros(now), micros(keep_until)
-        await self._writer.write(names.purge, namespace, name, at, until)
+        await self._writer.write(names.purge, namespace, name, at, until, guard)
 
     async def update_name(
         self,

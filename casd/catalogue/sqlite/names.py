@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from uuid import UUID
 
+from casd.catalogue.base import NO_GUARD
 from casd.catalogue.sqlite import blobs, uploads
 from casd.catalogue.sqlite.rows import (
     NEWEST,
@@ -202,13 +203,22 @@ def hide(
 
 
 def remove_version(
-    db: sqlite3.Connection, touched: Touched, namespace: str, name: str, number: int, now: int, keep_until: int
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    number: int,
+    now: int,
+    keep_until: int,
+    guard: Guard = NO_GUARD,
 ) -> Version:
     row: Row | None = db.execute(
         SELECT_VERSION, {"namespace": namespace, "name": name.encode(), "number": number}
     ).fetchone()
     if row is None:
         raise VersionNotFound(f"there is no version {number} of {namespace}/{name}")
+    if not guard.allows(version_of(row)):
+        raise PreconditionFailed(f"version {number} of {namespace}/{name} is not what If-Match or If-None-Match said")
     touched.add((namespace, name))
     name_id = id_of(db, namespace, name)
     drop_versions(db, touched, name_id, "number = ?", number, now, keep_until)
@@ -229,8 +239,17 @@ def undelete(db: sqlite3.Connection, touched: Touched, namespace: str, name: str
     return latest
 
 
-def purge(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int, keep_until: int) -> None:
+def purge(
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    now: int,
+    keep_until: int,
+    guard: Guard = NO_GUARD,
+) -> None:
     name_id = id_of(db, namespace, name)
+    check_guard(db, guard, namespace, name)
     touched.add((namespace, name))
     drop_versions(db, touched, name_id, "number >= ?", 0, now, keep_until)
     db.execute("DELETE FROM name WHERE id = ?", (name_id,))

@@ -107,12 +107,13 @@ async def delete(request: web.Request) -> web.StreamResponse:
     number, purge = version_number(request.query), is_flagged(request, "purge")
     if number is not None and purge:
         raise InvalidInput("?version= and ?purge= exclude each other")
+    guard = guard_of(request.headers)
     if number is not None:
-        await store.remove_version(principal, namespace, name, number)
+        await store.remove_version(principal, namespace, name, number, guard=guard)
     elif purge:
-        await store.purge(principal, namespace, name)
+        await store.purge(principal, namespace, name, guard=guard)
     else:
-        await store.hide(principal, namespace, name, guard=guard_of(request.headers))
+        await store.hide(principal, namespace, name, guard=guard)
     return web.Response(status=204)
 
 
