@@ -10,7 +10,7 @@ import pytest
 
 from tests.blackbox.shapes import BLOB, MARKER, NAME_INFO, VERSION, items_of, oddities, refusal
 from tests.web.party import Party, is_time, listed
-from tests.web.wire import Wire, head, raw
+from tests.web.wire import Wire, head, raw, sha256_field, sha512_field
 
 NOBODYS = f'"{"0" * 128}"'
 
@@ -111,6 +111,15 @@ def test_binding_wants_membership_not_evidence(us: Party, them: Party) -> None:
 
     assert refusal(refused) == refusal(absent) == (404, "blob-not-found")
     assert us.reader.ask("GET", us.name()).status == 404
+
+
+def test_what_repr_digest_says_of_a_bound_blob_is_checked(us: Party) -> None:
+    url = f"{us.name()}?blob={us.add(b'abc')['uuid']}"
+    right, wrong = sha512_field(b"abc"), sha256_field(b"other")
+
+    for header, status in ((wrong, 422), (f"{right}, {wrong}", 422), ("sha-512=:x:", 400), (right, 201)):
+        assert us.writer.ask("PUT", url, headers={"Repr-Digest": header}).status == status
+    assert len(versions_of(us)) == 1
 
 
 def test_a_bind_takes_no_body(us: Party) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.blackbox.shapes import is_count, oddities, one_of, refusal
 from tests.conftest import Daemon
 from tests.web.party import Party
-from tests.web.wire import Wire, head, raw
+from tests.web.wire import Wire, head, raw, wait_until
 
 UUID = "01890000-0000-7000-8000-000000000000"
 
@@ -220,6 +220,19 @@ def test_expire_tells_what_it_did(wire: Wire) -> None:
     assert all(map(is_count, answer.json.values()))
 
 
+def test_a_dry_run_ends_nothing(new_daemon: Any) -> None:
+    own: Daemon = new_daemon().start()
+    with Wire(own) as wire:
+        url = f"/v1/blobs/{wire.ask('POST', '/v1/blobs?expires_in=1', b'x').json['uuid']}"
+        wait_until(lambda: wire.ask("GET", url).status == 404, "it expires")
+
+        counts = [
+            wire.ask("POST", f"/v1/upkeep/expire{query}").json["blobs"] for query in ("?dry_run=1",) * 2 + ("",) * 2
+        ]
+
+    assert counts == [1, 1, 1, 0]
+
+
 def test_collect_garbage_tells_what_it_would_do_and_did(wire: Wire) -> None:
     shape = {"payloads": is_count, "bytes": is_count, "orphans": is_count}
     for query, is_dry in (("?dry_run=1", True), ("?dry_run=1&force=1", True), ("", False), ("?force=1", False)):
@@ -232,6 +245,7 @@ def test_collect_garbage_tells_what_it_would_do_and_did(wire: Wire) -> None:
 def test_a_flag_is_one_or_zero(wire: Wire) -> None:
     for query in ("dry_run=yes", "dry_run=", "force=true", "force=2"):
         assert refusal(wire.ask("POST", f"/v1/upkeep/collect-garbage?{query}")) == (400, "invalid-input")
+    assert refusal(wire.ask("POST", "/v1/upkeep/expire?dry_run=yes")) == (400, "invalid-input")
 
 
 def test_a_collection_of_more_than_half_is_refused_unless_it_is_insisted_on(new_daemon: Any) -> None:

@@ -10,8 +10,9 @@ from aiohttp import web
 from casd.auth import Principal
 from casd.dialects.native.blobs import check_metadata_value, checked_metadata_key, description
 from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
-from casd.errors import BlobNotFound, InvalidInput, NameNotFound, NotFound
-from casd.model import JSON, Blob, BlobView, NameInfo, Version, checked_namespace
+from casd.errors import BlobNotFound, DigestMismatch, InvalidInput, NameNotFound, NotFound
+from casd.model import JSON, Blob, BlobView, Expected, NameInfo, Version, checked_namespace
+from casd.payloads.base import ANYTHING
 from casd.store import BlobStore
 from casd.web.answers import json_response
 from casd.web.conditions import guard_of, may_change
@@ -63,8 +64,17 @@ async def bind(request: web.Request, namespace: str, name: str) -> web.StreamRes
         blob = uuid_in_path(request.query["blob"])
     except NotFound:
         raise BlobNotFound("there is no such blob: a UUID is written as 8-4-4-4-12 hex digits") from None
+    expected = announced(request.headers.get("Repr-Digest"), None)
+    if expected != ANYTHING:
+        check_digests(await store.members_blob(principal, blob), expected)
     version = await store.bind(principal, blob, namespace, name, guard=guard_of(request.headers))
     return await created(store, version)
+
+
+def check_digests(blob: Blob, expected: Expected) -> None:
+    """Raises DigestMismatch."""
+    if expected.sha512 not in (None, blob.digest.raw) or expected.sha256 not in (None, blob.sha256):
+        raise DigestMismatch(f"the bytes of blob {blob.uuid} are {blob.digest}, not what Repr-Digest says")
 
 
 async def created(store: BlobStore, version: Version) -> web.Response:
