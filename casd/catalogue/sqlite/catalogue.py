@@ -12,7 +12,7 @@ from uuid import UUID
 from casd.catalogue.base import NO_GUARD, BlobFilter, Expired, Totals, Unreferenced, UploadTotals
 from casd.catalogue.sqlite import accounts, blobs, names, schema, uploads
 from casd.catalogue.sqlite.listings import Listings, namespace_of
-from casd.catalogue.sqlite.lookups import Lookups
+from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
     BLOB_FROM,
@@ -69,10 +69,10 @@ class SqliteCatalogue:
     @classmethod
     async def open(cls, path: Path, new_uuid: Callable[[], UUID], *, payloads_exist: bool) -> "SqliteCatalogue":
         """Return the catalogue in `path`, made if it is absent and no payloads exist. Raises CatalogueUnusable."""
+        await asyncio.to_thread(warm, path)
         db = await asyncio.to_thread(schema.open_writer, path, payloads_exist)
         listings = await Listings.open(path)
         lookups = Lookups(path, listings.first)
-        await asyncio.to_thread(lookups.warm)
         return cls(Writer(db, lookups.cache.drop), lookups, listings, new_uuid)
 
     async def close(self) -> None:
