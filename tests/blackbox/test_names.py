@@ -314,7 +314,7 @@ def test_removing_a_version_lets_go_of_its_blob_alone(us: Party) -> None:
     assert us.publish("a/b")["version"] == 3
     for query in ("?version=1", "?version=9", "?version=0"):
         assert refusal(us.writer.ask("DELETE", us.name() + query))[0] == 404
-    for query in ("?version=x", "?purge=yes", "?purge=", "?version=3&purge=1"):
+    for query in ("?version=x", "?purge=yes", "?purge=", "?version=3&purge=1", "?verison=3", "?version=3&version=4"):
         assert refusal(us.writer.ask("DELETE", us.name() + query)) == (400, "invalid-input")
 
 

@@ -243,9 +243,10 @@ def test_collect_garbage_tells_what_it_would_do_and_did(wire: Wire) -> None:
 
 
 def test_a_flag_is_one_or_zero(wire: Wire) -> None:
-    for query in ("dry_run=yes", "dry_run=", "force=true", "force=2"):
+    for query in ("dry_run=yes", "dry_run=", "force=true", "force=2", "dryrun=1", "dry_run=1&dry_run=0"):
         assert refusal(wire.ask("POST", f"/v1/upkeep/collect-garbage?{query}")) == (400, "invalid-input")
-    assert refusal(wire.ask("POST", "/v1/upkeep/expire?dry_run=yes")) == (400, "invalid-input")
+    for query in ("dry_run=yes", "dry-run=1"):
+        assert refusal(wire.ask("POST", f"/v1/upkeep/expire?{query}")) == (400, "invalid-input")
 
 
 def test_a_collection_of_more_than_half_is_refused_unless_it_is_insisted_on(new_daemon: Any) -> None:

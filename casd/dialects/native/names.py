@@ -19,6 +19,7 @@ from casd.web.conditions import guard_of, may_change
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
 from casd.web.query import (
+    check_parameters,
     check_query,
     cursor,
     decode,
@@ -114,6 +115,7 @@ async def version_asked_for(
 async def delete(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     namespace, name = namespace_and_name(request, SKIP)
+    check_parameters(request, "version", "purge")
     number, purge = version_number(request.query), is_flagged(request, "purge")
     if number is not None and purge:
         raise InvalidInput("?version= and ?purge= exclude each other")
