@@ -338,7 +338,7 @@ class Connection(RequestHandler):
                 while left > 0 and not body.is_eof():
                     async with asyncio.timeout(LINGER_IDLE_S):
                         left -= len(await body.readany())
-        except (TimeoutError, ConnectionError, web.RequestPayloadError):
+        except (OSError, web.RequestPayloadError):  # too slow, gone, or broken
             self.close()
         finally:
             self._dropped_body = None
@@ -367,7 +367,6 @@ class Front:
         task: "asyncio.Task[None]",
     ) -> web.BaseRequest:
         """The request, with its expectation set aside: aiohttp would answer it before asking anybody."""
-        cast(Connection, protocol).request_begins(message)
         headers = one_line_each(message.headers)
         expectation = headers.pop(hdrs.EXPECT, "")
         request = self._make_request(
@@ -379,6 +378,7 @@ class Front:
         )
         # HTTP/1.0 has no interim answers, so its clients do not mean it (RFC 9110, 10.1.1).
         request[EXPECTATION] = expectation if message.version >= HttpVersion11 else ""
+        cast(Connection, protocol).request_begins(message)
         return request
 
 

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 def told(request: web.BaseRequest, origins: Origins, status: int | None, ending: Ending, duration_s: float) -> None:
     """Log it. `status` is None where the head of an answer never left."""
+    if not log.isEnabledFor(logging.INFO):
+        return  # a sixth of a small GET's time
     principal: Principal | None = request.get(PRINCIPAL)
     log.info(
         "request request=%s address=%s method=%s path=%s status=%s ending=%s"
