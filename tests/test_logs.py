@@ -180,7 +180,11 @@ def root() -> Iterator[logging.Logger]:
     """The root logger and hooks as they were, afterwards."""
     logger = logging.getLogger()
     before = logger.handlers[:], logger.level, sys.excepthook, threading.excepthook
+    switches = {
+        name: getattr(logging, name) for name in ("_srcfile", "logThreads", "logProcesses", "logMultiprocessing")
+    }
     yield logger
+    vars(logging).update(switches)
     logging.captureWarnings(False)
     logger.handlers[:], level, sys.excepthook, threading.excepthook = before
     logger.setLevel(level)
