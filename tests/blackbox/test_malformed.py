@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Daemon
-from tests.web.wire import Wire, raw
+from tests.web.wire import PATIENCE_S, Wire, raw
 
 UUID = "01890000-0000-7000-8000-000000000000"
 STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3}) ", re.MULTILINE)
@@ -63,10 +63,10 @@ def scene(service: Daemon) -> Iterator[Scene]:
 def exchange(scene: Scene, data: bytes, patience_s: float | None = None) -> list[int]:
     """The statuses of all answers until the daemon closes.
 
-    It is told that nothing more will come once it begins to answer, or after `patience_s`; without that, never.
+    A hang is a failure. The daemon is told that nothing more will come once it begins to answer, or after
+    `patience_s`; without that, never.
     """
     with raw(scene.daemon) as connection:
-        connection.sock.settimeout(10)  # a hang is a failure
         try:
             connection.send(data)
             if patience_s is not None:
@@ -85,7 +85,7 @@ def filled(scene: Scene, text: str | bytes) -> bytes:
 
 
 def check(scene: Scene, text: str | bytes, expected: set[Any]) -> None:
-    statuses = exchange(scene, filled(scene, text), 0.05 if None in expected else 10)
+    statuses = exchange(scene, filled(scene, text), 0.05 if None in expected else PATIENCE_S)
 
     assert set(statuses or [None]) <= expected
 
