@@ -86,6 +86,7 @@ def guarded(dialect: Dialect, route: Route) -> Handler:
     """The route's handler behind the question who asks."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        request[DIALECT] = dialect.name
         principal = None if route.access is Access.OPEN else await authenticate(request, dialect, route)
         if principal is None and route.access is Access.TOKEN:
             raise Unauthenticated("this needs a token")
@@ -126,11 +127,11 @@ def front(dialects: Sequence[Dialect]):  # type: ignore[no-untyped-def]  # aioht
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = request.headers.get("X-Request-ID", "")
         request[REQUEST_ID] = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
-        dialect = dialect_of(dialects, request.path)
-        request[DIALECT] = dialect.name
         try:
             response = await answer(request, handler)
         except CasdError as error:
+            dialect = dialect_of(dialects, request.path)
+            request[DIALECT] = dialect.name
             response = render(request, dialect, error)
         return response
 
