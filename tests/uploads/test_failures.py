@@ -203,14 +203,14 @@ async def test_a_crash_between_the_payload_and_its_row_costs_nothing(
 async def test_an_upload_whose_payload_was_committed_can_still_be_cut_back(
     house: House, faults: FaultyConnection
 ) -> None:
-    """The payload may be another blob's by now: what happens to the upload must not change it."""
+    """The payload is also another blob's: what happens to the upload must not change it."""
     upload, other = await house.create(), await house.create()
     for each in (upload, other):
         await house.append(each, DATA)
+    done = await house.complete(other)
     faults.fail("COMMIT", sqlite_error(sqlite3.SQLITE_IOERR))
     with pytest.raises(StorageFailed):
         await house.complete(upload)
-    done = await house.complete(other)
 
     await house.uploads.truncate(ALICE, upload.uuid, 1000)
     await house.append(upload, b"other bytes")
