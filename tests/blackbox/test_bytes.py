@@ -399,7 +399,15 @@ def test_a_checksum_finds_the_blobs_of_the_caller_s_namespaces(us: Party, them: 
 
 NO_CHECKSUMS = ["md5/" + "0" * 32, "SHA512/" + "0" * 128, "xxh3_128/" + "0" * 32, "sha-512/" + "0" * 128]
 NO_CHECKSUMS += ["sha512/" + "0" * 64, "sha256/x", "sha256/" + "g" * 64, "sha256/" + "0" * 63, "xxh3-128/" + "0" * 33]
-NO_CHECKSUMS += ["sha256/" + "%D9%A0" * 64, "sha512/%FF", "%FF/00", "sha256/" + "0" * 63 + "%20"]
+NO_CHECKSUMS += [
+    "sha256/" + "%D9%A0" * 64,
+    "sha512/%FF",
+    "%FF/00",
+    "sha512/%7B",
+    "%7B/00",
+    "sha512/%0A",
+    "sha256/" + "0" * 63 + "%20",
+]
 
 
 @pytest.mark.parametrize("path", NO_CHECKSUMS, ids=lambda path: path[:20])

@@ -533,7 +533,8 @@ def test_what_is_no_name_is_400(us: Party, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "namespace", ["-a", ".a", "_a", "a%20b", "a%2Fb", "%C3%BC", "a" * 129, "a+b", "a%00", "%FF", "a%", "%2E%2E", "*"]
+    "namespace",
+    ["-a", ".a", "_a", "a%20b", "a%2Fb", "%C3%BC", "a" * 129, "a+b", "a%00", "%FF", "a%", "%2E%2E", "*", "%7B", "%0A"],
 )
 def test_what_is_no_namespace_is_400(us: Party, namespace: str) -> None:
     for method, target, body in (
