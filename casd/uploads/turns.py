@@ -58,6 +58,7 @@ class Session:
     staged: Staged | None = None
     turn: Turn | None = None
     rest: asyncio.TimerHandle | None = None
+    writing: asyncio.Task[None] | None = None
     recording: asyncio.Task[None] | None = None
     recorded_at: float = 0.0  # or tried to
     tried_offset: int = 0  # in this turn, while more arrived

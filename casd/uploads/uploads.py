@@ -138,17 +138,17 @@ class Uploads:
             if upload.blob is not None or offset != upload.offset:
                 raise OffsetConflict(offset, upload.offset)
             await to_the_end(self._open(session))
-            is_overtaken = False
+            appending, is_overtaken = Appending(self, session), False
             try:
                 async with asyncio.timeout(None) as turn.deadline:
                     turn.give_way()  # if it was cut off before it began
-                    yield Appending(self, session)
+                    yield appending
             except TimeoutError:
                 if not turn.is_cut_off:
                     raise
                 is_overtaken = True
             finally:
-                turn.deadline = None
+                turn.deadline, appending.is_over = None, True
                 await to_the_end(self._settle(session))
             if is_overtaken:
                 raise UploadBusy("a newer request goes on with this upload", session.upload.offset)
@@ -253,6 +253,9 @@ class Uploads:
 
     async def _settle(self, session: Session) -> None:
         """What has arrived is durable and recorded. Raises StorageFailed; then what was recorded before is left."""
+        if session.writing is not None:
+            await asyncio.wait([session.writing])
+            session.writing = None
         if session.recording is not None:
             await asyncio.wait([session.recording])
         staged = session.staged
@@ -339,6 +342,7 @@ class Appending:
     def __init__(self, uploads: Uploads, session: Session) -> None:
         self._uploads = uploads
         self._session = session
+        self.is_over = False
 
     @property
     def upload(self) -> Upload:
@@ -346,7 +350,21 @@ class Appending:
         return self._session.upload
 
     async def append(self, data: bytes) -> None:
-        """Raises TooLarge, with nothing of `data` taken, for more than was announced; StorageFull, StorageFailed."""
+        """A caller that is cancelled does not wait, but what it brought is taken all the same.
+
+        Raises TooLarge, with nothing of `data` taken, for more than was announced; StorageFull, StorageFailed, and
+        UploadBusy when the request is over.
+        """
+        session = self._session
+        if self.is_over:
+            raise UploadBusy("this request is over", session.upload.offset)
+        if session.writing is not None:
+            await asyncio.wait([session.writing])  # its caller was cancelled, and came back
+        session.writing = asyncio.create_task(self._append(data))
+        await asyncio.shield(session.writing)
+        session.writing = None
+
+    async def _append(self, data: bytes) -> None:
         session = self._session
         staged, turn, size = session.staged, session.turn, session.upload.size
         assert staged is not None

@@ -6,13 +6,15 @@
 import asyncio
 import json
 import re
+from contextlib import suppress
 from typing import Any, Protocol
 
 from aiohttp import hdrs, web
 
-from casd.errors import BodyTimeout, InvalidInput, TooLarge, UnsupportedEncoding
+from casd.errors import BodyTimeout, CasdError, InvalidInput, TooLarge, UnsupportedEncoding
 from casd.model import JSON
 from casd.store import DEFAULT_CONTENT_TYPE
+from casd.tasks import to_the_end
 from casd.web.keys import EXPECTATION, LIMITS
 from casd.web.ranges import number
 
@@ -66,15 +68,15 @@ async def receive(request: web.Request, into: Sink) -> None:
             if size > limits.max_body_bytes:
                 raise TooLarge("the body", limits.max_body_bytes)
             if writing is not None:
-                await asyncio.shield(writing)
+                # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
+                await to_the_end(writing)
             writing = asyncio.create_task(into.append(data))
         if writing is not None:
-            await asyncio.shield(writing)
+            await to_the_end(writing)
     finally:
         if writing is not None:
-            # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
-            await asyncio.wait([writing])
-            writing.exception()  # looked at, so that nobody logs it as never looked at
+            with suppress(CasdError):  # it was raised above, or the client is gone
+                await to_the_end(writing)
 
 
 async def _next_piece(request: web.Request, idle_timeout_s: float) -> bytes:
