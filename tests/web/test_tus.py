@@ -1,13 +1,24 @@
 """tus 1.0.0 as its text says, and what casd adds to it (DESIGN.md 9): each header, each status, who may."""
 
+import base64
 import hashlib
 import os
+from datetime import timedelta
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from uuid import uuid4
 
+import aiohttp
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from casd.dialects.native import NATIVE
+from casd.dialects.tus import TUS, parsed_metadata
+from casd.errors import InvalidInput
 from tests.conftest import Daemon
+from tests.fakes import Clock
+from tests.web.house import open_house, run_on
 from tests.web.party import Party
 from tests.web.tus import CHUNK, VERSION, created, metadata, offset_of, patch, tus
 from tests.web.wire import Wire, ask, has_payload, head, incoming, raw
@@ -362,6 +373,23 @@ def test_metadata_with_strange_bytes_is_taken_for_nothing_else(us: Party, byte: 
         assert connection.answer().status == 400
 
 
+@given(
+    header=st.text(max_size=60)
+    | st.from_regex(r"[a-z ]{0,3}( [A-Za-z0-9+/=]{0,9})?(,[a-z]{0,3}( [A-Za-z0-9+/=]{0,9})?){0,3}")
+)
+def test_any_text_is_metadata_or_no_metadata(header: str) -> None:
+    try:
+        found = parsed_metadata(header)
+    except InvalidInput:
+        return
+
+    items = [item.strip(" \t") for item in header.split(",")] if header.strip(" \t") else []
+    assert len(found) == len(items)
+    for item, (key, value) in zip(items, found.items(), strict=True):
+        assert item.partition(" ")[0] == key
+        assert value == base64.b64decode(item.partition(" ")[2].strip(" \t"))
+
+
 # -- who may --------------------------------------------------------------------------------------------------------
 
 
@@ -426,6 +454,38 @@ def test_a_revoked_token_sends_no_more_bytes(us: Party) -> None:
 
         assert patch(wire, upload, 3, b"def").status == 401
     assert patch(us.writer, upload, 3, b"def")["Casd-Blob"]
+
+
+# -- expiry ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_upload_is_gone_a_week_after_its_last_byte(tmp_path: Path) -> None:
+    run_on("asyncio", let_expire(tmp_path / "data"))
+
+
+async def let_expire(root: Path) -> None:
+    clock = Clock()
+    async with (
+        open_house(root, dialects=(NATIVE, TUS), now=clock) as house,
+        aiohttp.ClientSession(f"http://127.0.0.1:{house.port}", headers=house.headers | VERSION) as session,
+    ):
+        answer = await session.post("/v1/uploads", headers={"Upload-Length": "6"})
+        upload = answer.headers["Location"]
+        assert parsedate_to_datetime(answer.headers["Upload-Expires"]) == clock() + timedelta(days=7)
+        clock.move(days=5)
+        answer = await session.patch(upload, data=b"abc", headers=CHUNK | {"Upload-Offset": "0"})
+        assert parsedate_to_datetime(answer.headers["Upload-Expires"]) == clock() + timedelta(days=7)
+        clock.move(days=6)
+        assert (await session.head(upload)).status == 200
+
+        clock.move(days=1)
+
+        assert (await session.head(upload)).status == 404
+        answer = await session.patch(upload, data=b"def", headers=CHUNK | {"Upload-Offset": "3"})
+        assert answer.status == 404
+        expired = await (await session.post("/v1/upkeep/expire")).json()
+        assert expired == {"blobs": 0, "names": 0, "uploads": 1}
+    assert os.listdir(root / "incoming") == []
 
 
 # -- limits ---------------------------------------------------------------------------------------------------------
