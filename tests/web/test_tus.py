@@ -21,6 +21,7 @@ from tests.fakes import Clock
 from tests.web.house import open_house, run_on
 from tests.web.party import Party
 from tests.web.tus import CHUNK, VERSION, created, metadata, offset_of, patch, tus
+from tests.web.tus import us as us
 from tests.web.wire import Wire, ask, has_payload, head, incoming, raw
 
 DATA = os.urandom(300_000)

@@ -11,6 +11,7 @@ from tests.conftest import Daemon
 from tests.web.party import Party
 from tests.web.test_limits import exit_code, terminate
 from tests.web.tus import CHUNK, VERSION, created, offset_of, patch, tus
+from tests.web.tus import us as us
 from tests.web.wire import Raw, Wire, head, raw, wait_until
 
 DATA = os.urandom(300_000)

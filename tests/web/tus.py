@@ -1,9 +1,13 @@
 """How a tus 1.0.0 client speaks (https://tus.io/protocols/resumable-upload), with nothing of casd's code."""
 
 import base64
+from collections.abc import Iterator
 from typing import Any
 
-from tests.web.wire import Answer, Wire
+import pytest
+
+from tests.web.party import Party
+from tests.web.wire import Answer, Wire, incoming, wait_until
 
 VERSION = {"Tus-Resumable": "1.0.0"}
 CHUNK = {"Content-Type": "application/offset+octet-stream"}
@@ -48,3 +52,16 @@ def offset_of(wire: Wire, upload: str) -> int:
     answer = tus(wire, "HEAD", upload)
     assert answer.status == 200
     return int(answer["Upload-Offset"] or "")
+
+
+@pytest.fixture
+def us(us: Party) -> Iterator[Party]:
+    """Who leaves no unfinished bytes behind: other tests of the same daemon look for what theirs leave."""
+    yield us
+
+    def is_tidy() -> bool:
+        for name in incoming(us.daemon):
+            tus(us.admin, "DELETE", f"/v1/uploads/{name}")
+        return not incoming(us.daemon)
+
+    wait_until(is_tidy, "nothing is left in incoming/")
