@@ -138,8 +138,7 @@ class Transfers:
     def _settle(self, size: int) -> None:
         """Leave nothing to write of the run before, and as much free memory that was in use a moment ago.
 
-        A virtual machine gives free memory back to its host after seconds, and a page that has to be fetched again
-        costs its writer up to 7 us: who runs right after the other's file was removed would look faster by half.
+        So that who runs right after the other's file was removed has no more memory at hand than who runs first.
         """
         os.sync()
         scratch = self.folder / "scratch"
