@@ -237,10 +237,13 @@ class Uploads:
     # -- what is done in a turn ---------------------------------------------------------------------------
 
     async def _open(self, session: Session) -> Staged:
-        """The stage, open, with exactly the bytes that were told. Raises UploadNotFound, StorageFull."""
+        """The stage, open, with exactly the bytes that were told. Raises UploadNotFound, StorageFull, StorageFailed."""
         if session.staged is not None:
             return session.staged
         upload, payloads = session.upload, self._store.payloads
+        # A commit that failed may be read after a crash, until another one has succeeded: only then may bytes go that
+        # it would tell of.
+        await self._store.catalogue.set_upload_offset(upload.uuid, upload.offset, upload.expires_at)
         try:
             session.staged = await payloads.reopen(str(upload.uuid), upload.offset, upload.size)
         except StageMissing as error:
