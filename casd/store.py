@@ -67,7 +67,7 @@ class BlobStore:
         self._commits: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Wait for commits that go on after their callers were cancelled."""
+        """Wait for commits that go on although their callers were cancelled."""
         if self._commits:
             await asyncio.wait(self._commits)
 
