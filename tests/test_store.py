@@ -541,7 +541,7 @@ async def test_an_add_that_is_cancelled_anywhere_is_there_whole_or_not_at_all(ho
     assert open_descriptors() == before
 
 
-async def test_closing_waits_for_commits_whose_callers_were_cancelled(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_waits_for_cancelled_commits(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch, house.catalogue, "add_blob")
     task = asyncio.create_task(house.add())
     await gate.reached.wait()
