@@ -21,6 +21,7 @@ from aiohttp import web
 from casd import auth, folder
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, ConfigError, EventLoop, load
+from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
 from casd.dialects.tus import TUS
 from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable
@@ -40,7 +41,7 @@ from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
 
-DIALECTS = (NATIVE, TUS)
+DIALECTS = (NATIVE, TUS, DEEPLAKE)
 FIRST_HOME = "default"
 BACKLOG = 1024
 LOCK_TRIES = 5

@@ -120,6 +120,12 @@ class Catalogue(Protocol):
     ) -> Page[BlobView]:
         """Living blobs by namespace, then UUID. `namespaces` None: all. Raises InvalidInput for a bad `after`."""
 
+    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> tuple[int, tuple[Blob, ...]]:
+        """How many blobs of the namespace hold themselves, and `limit` of them from the `offset`th on, by UUID.
+
+        For products that page by numbers: it costs what is skipped, about 50 ms for a million.
+        """
+
     async def blobs_by_checksum(
         self,
         algorithm: str,

@@ -66,9 +66,9 @@ def digest_in_path(text: str) -> Digest:
         raise NotFound(f"there is nothing at this path: {error}") from None
 
 
-def page_limit(request: web.Request) -> int:
-    """`?limit=`: 100 by default, what is above 1000 is clamped. Raises InvalidInput."""
-    limit = query_number(request.query, "limit", PAGE_DEFAULT)
+def page_limit(request: web.Request, default: int = PAGE_DEFAULT) -> int:
+    """`?limit=`, what is above 1000 is clamped. Raises InvalidInput."""
+    limit = query_number(request.query, "limit", default)
     if limit == 0:
         raise InvalidInput("?limit= is at least 1")
     return min(limit, PAGE_LIMIT)

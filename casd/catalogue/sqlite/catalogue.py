@@ -182,6 +182,9 @@ class SqliteCatalogue:
     ) -> Page[BlobView]:
         return await self._listings.blobs(namespaces, only, limit, after, micros(now))
 
+    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> tuple[int, tuple[Blob, ...]]:
+        return await self._listings.own_blobs(namespace, limit, offset, micros(now))
+
     async def blobs_by_checksum(
         self,
         algorithm: str,
