@@ -24,7 +24,7 @@ from casd.config import Config, ConfigError, EventLoop, load
 from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
 from casd.dialects.tus import TUS
-from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable
+from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable, Unauthenticated
 from casd.locks import DigestLocks
 from casd.model import Role, Token
 from casd.payloads.folders import fsync_folder, make_durable_tree
@@ -246,10 +246,12 @@ async def ensure_admin_token(store: BlobStore, data: Path) -> None:
     """
     file = data / folder.ADMIN_TOKEN
     secret = folder.local_admin_token(data)
-    if secret is not None and await store.catalogue.token(auth.secret_hash(secret)) is not None:
-        return
-    secret = auth.new_secret()
     now = store.now()
+    if secret is not None:
+        with contextlib.suppress(Unauthenticated):  # revoked, or of another catalogue
+            auth.principal_of(await store.catalogue.token(auth.secret_hash(secret)), now)
+            return
+    secret = auth.new_secret()
     token = Token(new_uuid(), "admin", Role.ADMIN, (FIRST_HOME,), now, None)
     await store.catalogue.add_token(token, auth.secret_hash(secret))
     await asyncio.to_thread(write_private, file, secret + "\n")

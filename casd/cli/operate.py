@@ -33,23 +33,30 @@ def status(invocation: Invocation, as_json: bool) -> None:
 
 
 def _facts(status: Status) -> dict[str, str | None]:
-    totals, disk, uploads, queues = status.totals, status.disk, status.uploads, status.queues
+    totals, garbage, disk, queues = status.totals, status.garbage, status.disk, status.queues
     quarantined = totals["quarantined_payloads"]
-    garbage = status.garbage
     return {
         "daemon": f"casd {status.version}, up {human_span(status.uptime_s)}, since {utc(status.started_at)}",
         "blobs": f"{counted(totals['blobs'], 'blob')}, {human_size(totals['logical_bytes'])} as they are read",
         "payloads": f"{counted(totals['payloads'], 'payload')}, {human_size(totals['physical_bytes'])} on disk",
         "quarantine": f"{counted(quarantined, 'payload')}: store them again to heal them" if quarantined else None,
-        "garbage": f"{counted(garbage['payloads'], 'payload')}, {human_size(garbage['bytes'])}, to collect",
+        "garbage": f"{counted(garbage['payloads'], 'payload')}, {human_size(garbage['bytes'])}: `casd gc` collects them"
+        if garbage["payloads"]
+        else "none that a collection would remove now",
         "disk": f"{human_size(disk['free_bytes'])} free above the reserve, "
         f"{human_size(disk['reserved_bytes'])} announced by transfers",
-        "uploads": f"{uploads['open']} open, {uploads['active']} of them active, "
-        f"{human_size(uploads['received_bytes'])} of {human_size(uploads['announced_bytes'])} there",
+        "uploads": _uploads_told(status.uploads),
         "load": f"{counted(queues['connections'], 'connection')}, {counted(queues['requests'], 'request')}, "
         f"{counted(queues['transfers'], 'transfer')}, {counted(queues['catalogue_writes'], 'catalogue write')} waiting",
         **{f"last {kind}": _run_told(run) for kind, run in status.upkeep.items()},
     }
+
+
+def _uploads_told(uploads: Mapping[str, int]) -> str:
+    if not uploads["open"]:
+        return "none open"
+    arrived, announced = human_size(uploads["received_bytes"]), human_size(uploads["announced_bytes"])
+    return f"{uploads['open']} open, {uploads['active']} of them active, {arrived} of {announced} there"
 
 
 def _run_told(run: Run | None) -> str:
@@ -59,7 +66,9 @@ def _run_told(run: Run | None) -> str:
         return f"{utc(run.started_at)}: failed: {run.error}"
     if run.ended_at is None:
         return f"runs since {utc(run.started_at)}"
-    return f"{utc(run.started_at)}: {_counts(run.report or {})}"
+    report = run.report or {}
+    dry = "a dry run: " if report.get("dry_run") else ""
+    return f"{utc(run.started_at)}: {dry}{_counts(report)}"
 
 
 def _counts(report: Mapping[str, Any]) -> str:

@@ -15,7 +15,8 @@ from casd.cli.arguments import STANDARD_STREAM, json_option, namespace_option, w
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.parameters import filename as checked_filename
 from casd.cli.progress import bar
-from casd.cli.text import echo_json, human_size, printable
+from casd.cli.show import echo_facts
+from casd.cli.text import echo_json, human_size
 
 if TYPE_CHECKING:
     from casd.client import Blob, Client, Source, Version
@@ -112,9 +113,12 @@ def _echo_stored(stored: Blob | Version) -> None:
     from casd.client import Version
 
     blob = stored.blob if isinstance(stored, Version) else stored
-    if blob is not None:
-        click.echo(f"uuid    {blob.uuid}")
-        click.echo(f"sha512  {blob.digest}")
-        click.echo(f"size    {blob.size} ({human_size(blob.size)})")
-    if isinstance(stored, Version):
-        click.echo(f"name    {printable(stored.name)}@{stored.number}")
+    echo_facts(
+        {
+            "uuid": str(blob.uuid) if blob else None,
+            "sha512": blob.digest.hex if blob else None,
+            "size": f"{blob.size} ({human_size(blob.size)})" if blob else None,
+            "namespace": stored.namespace,
+            "name": f"{stored.name}@{stored.number}" if isinstance(stored, Version) else None,
+        }
+    )

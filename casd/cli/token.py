@@ -102,7 +102,10 @@ def _state(token: Token, now: datetime) -> str:
 @json_option
 @pass_invocation
 def revoke(invocation: Invocation, id: UUID, as_json: bool) -> None:
-    """End a token at once, by the ID that `casd token ls` shows."""
+    """End a token at once, by the ID that `casd token ls` shows.
+
+    For the admin token in the data folder, the daemon makes a new one when it starts again.
+    """
 
     async def end(client: Client) -> None:
         await client.accounts.revoke_token(id)

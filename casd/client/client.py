@@ -1,4 +1,4 @@
-"""The daemon's native API as methods. Paths and parameters are made here and nowhere else."""
+"""The daemon's native API as methods: blobs, names and versions here, the rest in a file a theme."""
 
 from __future__ import annotations
 
@@ -42,7 +42,8 @@ class Client:
     """A casd daemon at `url`, used as `async with Client(url, token) as client`.
 
     Every method raises ClientError: Refused for what the daemon answers, Unreachable and ConnectionLost for
-    the way there; names and namespaces that cannot be raise InvalidInput before anything is sent.
+    the way there; names and namespaces that cannot be raise InvalidInput before anything is sent. `accounts`
+    holds tokens and namespaces, `signing` signed URLs, `operations` status and upkeep.
     """
 
     def __init__(

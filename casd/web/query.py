@@ -26,19 +26,32 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
 def raw_segments(request: web.Request) -> list[str]:
-    """The path's segments as they were sent, still percent-encoded, without the empty one before the first slash."""
-    return request.raw_path.partition("?")[0].split("/")[1:]
+    """The path's segments as they were sent, still percent-encoded, without the empty one before the first slash.
+
+    Raises InvalidInput for a bare `#`: aiohttp ends path and query there, and would not see a `?version=` behind it.
+    """
+    path = request.raw_path.partition("?")[0]
+    if "#" in path:
+        raise InvalidInput("a # in a path is written %23")
+    if not path.startswith("/"):  # the absolute form, which every server takes (RFC 9112, 3.2.2)
+        path = "/" + path.partition("://")[2].partition("/")[2]
+    return path.split("/")[1:]
 
 
-def decode(text: str) -> str:
+def check_query(request: web.Request) -> None:
+    """Raise InvalidInput for a query that is no percent-encoded UTF-8, where its text is kept or compared."""
+    decode(request.raw_path.partition("?")[2], "query")
+
+
+def decode(text: str, what: str = "path") -> str:
     """A percent-encoded piece of a path. Raises InvalidInput for anything but well-formed UTF-8."""
     for position in range(len(text)):
         if text[position] == "%" and not is_hex(text[position + 1 : position + 3]):
-            raise InvalidInput("a % in a path is followed by two hex digits")
+            raise InvalidInput(f"a % in a {what} is followed by two hex digits")
     try:
         return unquote_to_bytes(text).decode("utf-8")
     except (UnicodeDecodeError, UnicodeEncodeError):
-        raise InvalidInput("a path is UTF-8, percent-encoded") from None
+        raise InvalidInput(f"a {what} is UTF-8, percent-encoded") from None
 
 
 def is_hex(text: str) -> bool:

@@ -31,6 +31,8 @@ def announced_size(request: web.Request) -> int | None:
     encoding = request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
     if encoding != "identity":
         raise UnsupportedEncoding(f"Content-Encoding {encoding[:40]!r}: casd stores the bytes as they are sent")
+    if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
+        raise UnsupportedEncoding("casd takes no other Transfer-Encoding than chunked")  # it would store coded bytes
     size = request.content_length
     limit = request.config_dict[LIMITS].max_body_bytes
     if size is not None and size > limit:

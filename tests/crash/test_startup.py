@@ -311,6 +311,20 @@ def test_a_deleted_admin_token_is_made_anew_and_works(stopped: Daemon) -> None:
     assert_serves(stopped, PAYLOADS)
 
 
+def test_an_admin_token_that_was_revoked_is_made_anew(stopped: Daemon) -> None:
+    stopped.start()
+    old = stopped.token
+    [listed] = ask(stopped, "GET", "/v1/tokens").json["items"]
+    assert ask(stopped, "DELETE", f"/v1/tokens/{listed['id']}").status == 204
+    assert ask(stopped, "GET", "/v1/tokens").status == 401
+    assert stopped.stop() == 0
+
+    stopped.start()
+
+    assert stopped.token != old
+    assert_serves(stopped, PAYLOADS)
+
+
 def test_a_kill_leaves_everything_acknowledged_to_a_start_without_shm_files(running: Daemon, tmp_path: Path) -> None:
     for data in PAYLOADS:
         assert post(running, data).status == 201

@@ -3,10 +3,11 @@
 from aiohttp import web
 
 from casd import auth
-from casd.dialects.native.render import json_response, namespace_json, page_json, token_json
+from casd.dialects.native.render import namespace_json, page_json, token_json
 from casd.errors import InvalidInput, NamespaceNotFound
 from casd.model import Page, Token, checked_namespace
 from casd.uuids import new_uuid
+from casd.web.answers import json_response
 from casd.web.keys import principal_of, store_of
 from casd.web.query import cursor, decode, page_limit, raw_segments, seconds_from, uuid_in_path
 from casd.web.receive import checked_fields, checked_text, read_json

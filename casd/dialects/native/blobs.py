@@ -7,13 +7,23 @@ from aiohttp import web
 
 from casd.auth import Principal
 from casd.catalogue.base import BlobFilter
-from casd.dialects.native.render import blob_json, json_response, page_json
+from casd.dialects.native.render import blob_json, page_json
 from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound, TooLarge
 from casd.model import JSON, Blob, BlobView, checked_namespace
 from casd.store import BlobStore, Description
+from casd.web.answers import json_response
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
-from casd.web.query import cursor, decode, digest_in_path, page_limit, raw_segments, seconds_from, uuid_in_path
+from casd.web.query import (
+    check_query,
+    cursor,
+    decode,
+    digest_in_path,
+    page_limit,
+    raw_segments,
+    seconds_from,
+    uuid_in_path,
+)
 from casd.web.receive import announced_size, checked_content_type, checked_text, read_json, receive
 from casd.web.send import IMMUTABLE, IMMUTABLE_PUBLIC, Representation, send
 
@@ -38,6 +48,7 @@ async def add(request: web.Request) -> web.StreamResponse:
 
 def description(request: web.Request, store: BlobStore) -> Description:
     """What query and headers say of the bytes. Raises InvalidInput."""
+    check_query(request)
     filename, expires_in = request.query.get("filename"), request.query.get("expires_in")
     return Description(
         checked_content_type(request.headers.get("Content-Type")),
@@ -48,6 +59,7 @@ def description(request: web.Request, store: BlobStore) -> Description:
 
 async def listing(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
+    check_query(request)
     limit, after = page_limit(request), cursor(request)
     only = BlobFilter(
         request.query.get("content_type"),

@@ -7,20 +7,16 @@ from aiohttp import web
 
 from casd.auth import Principal
 from casd.dialects.native.blobs import check_metadata_value, checked_metadata_key, description
-from casd.dialects.native.render import (
-    json_response,
-    name_info_json,
-    page_json,
-    version_json,
-    version_path,
-)
+from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
 from casd.errors import BlobNotFound, InvalidInput, NameNotFound, NotFound
 from casd.model import Blob, BlobView, Version, checked_namespace
 from casd.store import BlobStore
+from casd.web.answers import json_response
 from casd.web.conditions import guard_of
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
 from casd.web.query import (
+    check_query,
     cursor,
     decode,
     is_flagged,
@@ -128,18 +124,10 @@ async def listing(request: web.Request) -> web.StreamResponse:
     store = store_of(request)
     namespace = checked_namespace(decode(raw_segments(request)[SKIP]))
     await store.readable_namespace(principal_of(request), namespace)
+    check_query(request)
     prefix = request.query.get("prefix", "")
-    page = await store.catalogue.names(namespace, utf8(prefix), page_limit(request), cursor(request), store.now())
+    page = await store.catalogue.names(namespace, prefix, page_limit(request), cursor(request), store.now())
     return page_json(request, page, [version_json(version) for version in page.items])
-
-
-def utf8(text: str) -> str:
-    """Raises InvalidInput for what no name can start with."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        raise InvalidInput("?prefix= is UTF-8") from None
-    return text
 
 
 async def versions(request: web.Request) -> web.StreamResponse:

@@ -1,30 +1,18 @@
 """What the native API answers: its JSON objects, and where they can be found."""
 
-import json
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
 from casd.model import BlobView, NameInfo, Namespace, Page, Token, Version
+from casd.web.answers import json_response, time_text
 from casd.web.query import cursor_text
-
-
-def json_response(value: object, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")) + "\n"
-    base = {"Content-Type": "application/json", "Cache-Control": "no-store"}
-    return web.Response(status=status, body=text.encode("utf-8"), headers=base | (headers or {}))
 
 
 def page_json(request: web.Request, page: Page[Any], items: Sequence[object]) -> web.Response:
     return json_response({"items": items, "next": cursor_text(request, page.next)})
-
-
-def time_text(at: datetime | None) -> str | None:
-    """RFC 3339, UTC, microseconds always written out."""
-    return None if at is None else at.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def blob_json(view: BlobView) -> dict[str, Any]:

@@ -6,9 +6,9 @@ from dataclasses import asdict
 from aiohttp import web
 
 from casd import __version__
-from casd.dialects.native.render import json_response, time_text
 from casd.errors import CasdError, StorageFull
 from casd.upkeep import CollectionReport, ExpiryReport, Run
+from casd.web.answers import json_response, time_text
 from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, principal_of, store_of
 from casd.web.protocol import TRAFFIC
 from casd.web.query import is_flagged

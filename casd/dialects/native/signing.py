@@ -6,10 +6,10 @@ from aiohttp import web
 
 from casd.auth import Principal
 from casd.dialects.native.names import version_asked_for
-from casd.dialects.native.render import json_response, time_text
 from casd.errors import InvalidInput
 from casd.model import SigningKey, checked_name, checked_namespace
 from casd.store import BlobStore
+from casd.web.answers import json_response, time_text
 from casd.web.keys import LIMITS, ORIGINS, principal_of, store_of
 from casd.web.query import decode, digest_in_path, is_flagged, seconds_from, uuid_in_path
 from casd.web.receive import checked_fields, read_json
