@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from casd.auth import Principal, principal_of, secret_hash
+from casd.auth import Principal
 from casd.errors import CasdError, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
@@ -27,6 +27,7 @@ from casd.web.keys import (
     TRANSMITTER,
     UPKEEP,
     UPLOADS,
+    WORDS,
     Limits,
     store_of,
 )
@@ -65,6 +66,7 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     app[LIMITS] = services.limits
     app[TRAFFIC] = traffic
     app[STARTED_AT] = services.store.now()
+    app[WORDS] = tuple(word for dialect in dialects for word in dialect.words)
     for dialect in dialects:
         for route in dialect.routes:
             handler = guarded(dialect, route)
@@ -112,8 +114,7 @@ async def authenticate(request: web.Request, dialect: Dialect, route: Route) -> 
         if "Authorization" in request.headers:
             raise Unauthenticated("this Authorization header is not one that casd takes")
         return None
-    store = store_of(request)
-    return principal_of(await store.catalogue.token(secret_hash(secret)), store.now())
+    return await dialect.identify(request, secret)
 
 
 def front(dialects: Sequence[Dialect]):  # type: ignore[no-untyped-def]  # aiohttp's Middleware type is private

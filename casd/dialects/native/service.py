@@ -9,7 +9,7 @@ from casd import __version__
 from casd.errors import CasdError, StorageFull
 from casd.upkeep import CollectionReport, ExpiryReport, Run
 from casd.web.answers import json_response, time_text
-from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, principal_of, store_of
+from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, WORDS, principal_of, store_of
 from casd.web.protocol import TRAFFIC
 from casd.web.query import is_flagged
 
@@ -19,11 +19,14 @@ ROOT = f"""casd {__version__}: a content-addressed storage daemon.
 
 The API is under /v1 (Authorization: Bearer <token>); /healthz says whether the daemon is alive, /readyz whether it
 can store. `casd --help` on the daemon's machine shows the command line.
+
+Capabilities, for clients that look for them here:
 """
 
 
 async def root(request: web.Request) -> web.StreamResponse:
-    return web.Response(text=ROOT, headers={"Cache-Control": "no-cache"})
+    words = "".join(f"{word}\n" for word in request.config_dict[WORDS])
+    return web.Response(text=ROOT + words, headers={"Cache-Control": "no-cache"})
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
