@@ -244,6 +244,17 @@ class Upload:
     created_at: datetime
     expires_at: datetime
     blob: UUID | None = None  # what it became
+    is_in_parts: bool = False  # its bytes come in numbered parts; `offset` is where the last of them ends
+    keep_versions: int | None = None  # the rule of a name that it makes
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPart:
+    """A numbered run of an upload's bytes."""
+
+    number: int  # from 1
+    place: ByteRange
+    etag: str  # of its bytes
 
 
 @dataclass(frozen=True, slots=True)

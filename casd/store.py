@@ -24,7 +24,7 @@ from casd.errors import (
     VersionNotFound,
 )
 from casd.locks import DigestLocks
-from casd.model import JSON, Blob, BlobState, Digest, Expected, Guard, Namespace, NewBlob, Receipt, Version
+from casd.model import JSON, Blob, BlobState, Digest, Expected, Guard, Namespace, NewBlob, Receipt, Version, VersionRef
 from casd.payloads.base import ANYTHING, Payload, PayloadStore, Staged
 from casd.tasks import to_the_end
 
@@ -158,6 +158,19 @@ class BlobStore:
         if version is None or blob is None:
             raise missing
         return replace(version, blob=blob), blob
+
+    async def version_holding(self, principal: Principal, uuid: UUID) -> Version:
+        """The first version that holds the blob, in a namespace that is readable to the caller.
+
+        Unlike `readable_blob`, knowing the UUID is not enough. Raises BlobNotFound.
+        """
+        blob = await self.catalogue.blob(uuid, self.now())
+        if blob is not None and principal.may_read(await self.namespace(blob.namespace)):
+            for ref in await self.catalogue.holding_versions(uuid, 1):
+                version = await self.catalogue.version(ref.namespace, ref.name, ref.number)
+                if version is not None and version.blob is not None:  # it may have gone meanwhile
+                    return version
+        raise BlobNotFound(f"there is no blob {uuid} with a name")
 
     async def readable_payload(self, principal: Principal | None, digest: Digest) -> Blob:
         """The oldest blob with this digest that the caller may see. Raises PayloadNotFound.
@@ -303,6 +316,19 @@ class BlobStore:
         """Remove one version, or a marker. Raises VersionNotFound."""
         await self.writable_namespace(principal, namespace)
         return await self.catalogue.remove_version(namespace, name, number, self.now(), self._keep_until())
+
+    async def withdraw(self, principal: Principal, blob: UUID) -> VersionRef:
+        """Remove the one version that holds the blob; no older one takes its place: the name is hidden then.
+
+        Raises BlobNotFound, Forbidden, and Conflict if several versions hold it.
+        """
+        await self.writable_blob(principal, blob)
+        return await self.catalogue.withdraw(blob, principal.name, self.now(), self._keep_until())
+
+    async def rename(self, principal: Principal, namespace: str, name: str, new_name: str) -> None:
+        """The name with all its versions is called otherwise. Raises NameNotFound, Conflict."""
+        await self.writable_namespace(principal, namespace)
+        await self.catalogue.rename_name(namespace, name, new_name, self.now())
 
     async def purge(self, principal: Principal, namespace: str, name: str) -> None:
         """Remove the name with all versions. Raises NameNotFound."""

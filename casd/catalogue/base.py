@@ -26,6 +26,7 @@ from casd.model import (
     SigningKey,
     Token,
     Upload,
+    UploadPart,
     Version,
     VersionRef,
 )
@@ -110,6 +111,9 @@ class Catalogue(Protocol):
     async def upload(self, uuid: UUID) -> Upload | None:
         """The upload, finished or not, past its time or not."""
 
+    async def upload_parts(self, uuid: UUID) -> list[UploadPart]:
+        """The parts that have been recorded, by number."""
+
     async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
         """The XXH3-64 of blocks `start` to `stop`, 8 bytes each; None if the payload is not known."""
 
@@ -120,10 +124,10 @@ class Catalogue(Protocol):
     ) -> Page[BlobView]:
         """Living blobs by namespace, then UUID. `namespaces` None: all. Raises InvalidInput for a bad `after`."""
 
-    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> tuple[int, tuple[Blob, ...]]:
-        """How many blobs of the namespace hold themselves, and `limit` of them from the `offset`th on, by UUID.
+    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> list[Blob]:
+        """`limit` of the namespace's blobs that hold themselves, from the `offset`th on, by UUID.
 
-        For products that page by numbers: it costs what is skipped, about 50 ms for a million.
+        For products that page by numbers: it costs what is skipped, 60 ms for a million.
         """
 
     async def blobs_by_checksum(
@@ -200,11 +204,12 @@ class Catalogue(Protocol):
         now: datetime,
         keep_until: datetime,
         finishes: UUID | None = None,
+        keep_versions: int | None = None,
     ) -> Version:
         """The next version of the name, holding a new blob that only it holds. Retention is applied.
 
-        The upload `finishes` has become the blob in the same transaction. Raises NamespaceNotFound,
-        PreconditionFailed, UploadNotFound.
+        The upload `finishes` has become the blob in the same transaction. `keep_versions` is the rule of the name if
+        this makes it. Raises NamespaceNotFound, PreconditionFailed, UploadNotFound.
         """
 
     async def bind(
@@ -245,6 +250,20 @@ class Catalogue(Protocol):
     async def purge_name(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> None:
         """Remove the name and all its versions; its counter stays for ever. Raises NameNotFound."""
 
+    async def withdraw(self, blob: UUID, published_by: str | None, now: datetime, keep_until: datetime) -> VersionRef:
+        """Remove and return the one version that holds the blob.
+
+        Where it was the newest and older ones are left, a marker hides the name: none of them takes its place. Raises
+        BlobNotFound if no version holds the blob, Conflict if several do.
+        """
+
+    async def rename_name(self, namespace: str, name: str, new_name: str, now: datetime) -> None:
+        """The name is called `new_name` from now on, with all that it had: UUID, rules, metadata, versions.
+
+        Numbers stay where none was ever used under `new_name`; otherwise they go on after the last that was. Both
+        counters stay for ever. Raises NameNotFound if it is absent or hidden, Conflict if `new_name` is there.
+        """
+
     async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
         """Set any of shared, protected, keep_versions, source_url, metadata (replaced whole). Raises NameNotFound."""
 
@@ -272,6 +291,16 @@ class Catalogue(Protocol):
 
     async def set_upload_offset(self, uuid: UUID, offset: int, expires_at: datetime) -> None:
         """Raises UploadNotFound if it is not there or finished."""
+
+    async def add_upload_part(self, uuid: UUID, part: UploadPart, size: int | None, expires_at: datetime) -> None:
+        """Record a part, in place of the one with its number; `size` is what all have together, if that was told now.
+
+        Afterwards the upload's offset is where the last of its parts ends. Raises UploadNotFound if it is not there
+        or finished.
+        """
+
+    async def remove_upload_part(self, uuid: UUID, number: int) -> None:
+        """Forget a part; if it was the last one, the size is not told any more. Raises as `add_upload_part`."""
 
     async def remove_upload(self, uuid: UUID) -> None:
         """Raises UploadNotFound."""

@@ -54,16 +54,10 @@ async def listing(request: web.Request) -> web.StreamResponse:
     store, workspace = store_of(request), workspace_of(request)
     limit, offset = page_limit(request, PAGE_DEFAULT), query_number(request.query, "offset", 0)
     await store.readable_namespace(principal_of(request), workspace)
-    total, blobs = await store.catalogue.own_blobs(workspace, limit, min(offset, 1 << 62), store.now())
+    found = await store.catalogue.own_blobs(workspace, limit + 1, min(offset, 1 << 62), store.now())
+    data = [file_json(blob) for blob in found[:limit]]
     return json_response(
-        {
-            "object": "list",
-            "data": [file_json(blob) for blob in blobs],
-            "total": total,
-            "limit": limit,
-            "offset": offset,
-            "has_more": offset + len(blobs) < total,
-        }
+        {"object": "list", "data": data, "limit": limit, "offset": offset, "has_more": len(found) > limit}
     )
 
 

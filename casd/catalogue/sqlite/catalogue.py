@@ -130,6 +130,14 @@ class SqliteCatalogue(SqliteReading):
         at, until = micros(now), micros(keep_until)
         await self._writer.write(names.purge, namespace, name, at, until)
 
+    async def withdraw(self, blob: UUID, published_by: str | None, now: datetime, keep_until: datetime) -> VersionRef:
+        at, until = micros(now), micros(keep_until)
+        return await self._writer.write(names.withdraw, blob, published_by, at, until, self._new_uuid)
+
+    async def rename_name(self, namespace: str, name: str, new_name: str, now: datetime) -> None:
+        at = micros(now)
+        await self._writer.write(names.rename, namespace, name, new_name, at)
+
     async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
         await self._writer.write(names.update, namespace, name, changes)
         info = await self.name_info(namespace, name)

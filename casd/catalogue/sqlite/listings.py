@@ -55,8 +55,6 @@ BELONGINGS = f"""
     WHERE v.blob_id = b.id ORDER BY v.id LIMIT {NAMES_SHOWN}))"""
 VIEW_COLUMNS = f"{BLOB_COLUMNS}, {BELONGINGS}"
 VERSION_VIEW_COLUMNS = f"{VERSION_COLUMNS}, {BELONGINGS}"
-OWN_BLOBS = """blob o WHERE o.namespace_id = (SELECT id FROM namespace WHERE name = :namespace)
- AND o.holds_itself AND (o.expires_at IS NULL OR o.expires_at > :now)"""
 CHECKSUM_COLUMNS = {"sha512": "digest", "sha256": "sha256", "xxh3-128": "xxh3_128"}
 
 
@@ -143,13 +141,14 @@ class Listings:
         last = views[-1].blob if has_more and views else None
         return Page(tuple(views), last.uuid.bytes + last.namespace.encode() if last else None)
 
-    async def own_blobs(self, namespace: str, limit: int, offset: int, now: int) -> tuple[int, tuple[Blob, ...]]:
-        values = {"namespace": namespace, "now": now, "limit": limit, "offset": offset}
-        ((count,),) = await self.rows(f"SELECT count(*) FROM {OWN_BLOBS}", values)
-        # What is skipped is skipped in the index; only what is returned is looked up.
+    async def own_blobs(self, namespace: str, limit: int, offset: int, now: int) -> list[Blob]:
+        # What is skipped is skipped in an index that covers it; only what is returned is looked up.
         sql = f"""SELECT {BLOB_COLUMNS} FROM {BLOB_FROM} WHERE b.uuid IN (
-          SELECT o.uuid FROM {OWN_BLOBS} ORDER BY o.uuid LIMIT :limit OFFSET :offset) ORDER BY b.uuid"""
-        return count, tuple(blob_of(row) for row in await self.rows(sql, values))
+          SELECT o.uuid FROM blob o WHERE o.namespace_id = (SELECT id FROM namespace WHERE name = :namespace)
+            AND o.holds_itself AND (o.expires_at IS NULL OR o.expires_at > :now)
+          ORDER BY o.uuid LIMIT :limit OFFSET :offset) ORDER BY b.uuid"""
+        values = {"namespace": namespace, "now": now, "limit": limit, "offset": offset}
+        return [blob_of(row) for row in await self.rows(sql, values)]
 
     async def by_checksum(
         self,

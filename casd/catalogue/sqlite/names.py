@@ -20,8 +20,8 @@ from casd.catalogue.sqlite.rows import (
     version_of,
 )
 from casd.catalogue.sqlite.writer import Touched
-from casd.errors import Conflict, NameNotFound, PreconditionFailed, VersionNotFound
-from casd.model import Guard, NewBlob, Receipt, Version
+from casd.errors import BlobNotFound, Conflict, NameNotFound, PreconditionFailed, VersionNotFound
+from casd.model import Guard, NewBlob, Receipt, Version, VersionRef
 
 COUNT_UP = """
 INSERT INTO name_counter (namespace_id, name, last_number, last_created_at) VALUES (:namespace, :name, 1, :now)
@@ -38,6 +38,21 @@ SELECT {VERSION_COLUMNS} FROM {VERSION_FROM} WHERE n.name = :namespace AND m.nam
 """
 SELECT_VERSION = f"""
 SELECT {VERSION_COLUMNS} FROM {VERSION_FROM} WHERE n.name = :namespace AND m.name = :name AND v.number = :number
+"""
+SELECT_HOLDERS = """
+SELECT n.name, m.name, v.number,
+  NOT EXISTS (SELECT 1 FROM version w WHERE w.name_id = m.id AND w.number > v.number),
+  EXISTS (SELECT 1 FROM version w WHERE w.name_id = m.id AND w.number < v.number AND w.blob_id IS NOT NULL)
+FROM blob b JOIN version v ON v.blob_id = b.id JOIN name m ON m.id = v.name_id JOIN namespace n ON n.id = m.namespace_id
+WHERE b.uuid = :blob LIMIT 2
+"""
+# What the new name's next version follows on: its own last one, or the highest that came along.
+MOVE_COUNTER = """
+INSERT INTO name_counter (namespace_id, name, last_number, last_created_at)
+SELECT namespace_id, :new, last_number, max(last_created_at, :now) FROM name_counter
+  WHERE namespace_id = :namespace AND name = :old
+ON CONFLICT (namespace_id, name) DO UPDATE SET
+  last_number = last_number + excluded.last_number, last_created_at = max(last_created_at, excluded.last_created_at)
 """
 NAME_COLUMNS = {"shared": bool, "protected": bool, "keep_versions": int, "source_url": str}
 
@@ -206,6 +221,54 @@ def remove_version(
     drop_versions(db, touched, name_id, "number = ?", number, now, keep_until)
     settle(db, touched, name_id, now, keep_until)
     return version_of(row)
+
+
+def withdraw(
+    db: sqlite3.Connection,
+    touched: Touched,
+    blob: UUID,
+    published_by: str | None,
+    now: int,
+    keep_until: int,
+    new_uuid: Callable[[], UUID],
+) -> VersionRef:
+    holders = db.execute(SELECT_HOLDERS, {"blob": blob.bytes}).fetchall()
+    if not holders:
+        raise BlobNotFound(f"no name has a blob {blob}")
+    if len(holders) > 1:
+        raise Conflict(f"several versions hold blob {blob}: remove them by name and number")
+    ((namespace, name, number, is_newest, has_older),) = holders
+    name = bytes(name).decode("utf-8")
+    if is_newest and has_older:  # the marker first: the name is never seen with an older version as its newest
+        add_version(db, touched, namespace, name, None, published_by, now, keep_until, new_uuid)
+    remove_version(db, touched, namespace, name, number, now, keep_until)
+    return VersionRef(namespace, name, number)
+
+
+def rename(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, new_name: str, now: int) -> None:
+    latest = newest(db, namespace, name)
+    if latest is None or latest.is_marker:
+        raise NameNotFound(f"there is no name {namespace}/{name}")
+    if name == new_name:
+        return
+    if newest(db, namespace, new_name) is not None:
+        raise Conflict(f"{namespace}/{new_name} is there already, or hidden: remove or purge it, or take another name")
+    name_id = id_of(db, namespace, name)
+    touched.update({(namespace, name), (namespace, new_name)})
+    values = {"id": name_id, "namespace": namespace_id(db, namespace), "old": name.encode(), "new": new_name.encode()}
+    used = db.execute(
+        "SELECT last_number FROM name_counter WHERE namespace_id = :namespace AND name = :new", values
+    ).fetchone()
+    if used is not None:
+        shift_numbers(db, name_id, used[0])
+    db.execute(MOVE_COUNTER, values | {"now": now})
+    db.execute("UPDATE name SET name = :new WHERE id = :id", values)
+
+
+def shift_numbers(db: sqlite3.Connection, name_id: int, by: int) -> None:
+    """Each version's number is `by` higher, in two steps: SQLite checks that they are unique row by row."""
+    db.execute("UPDATE version SET number = -number WHERE name_id = ?", (name_id,))
+    db.execute("UPDATE version SET number = :by - number WHERE name_id = :id", {"by": by, "id": name_id})
 
 
 def undelete(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int, keep_until: int) -> Version:
