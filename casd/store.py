@@ -246,9 +246,11 @@ class BlobStore:
         guard: Guard = NO_GUARD,
         expected: Expected = ANYTHING,
         finishes: UUID | None = None,
+        keep_versions: int | None = None,
     ) -> Version:
         """The next version of the name, holding a new blob of the staged bytes.
 
+        `keep_versions` is the rule of the name if this makes it.
         Raises as `add`, and PreconditionFailed if the guard does not hold in the transaction.
         """
         await self.writable_namespace(principal, namespace)
@@ -257,7 +259,7 @@ class BlobStore:
 
         async def record() -> Version:
             return await self.catalogue.publish(
-                new, receipt, name, guard, principal.name, self.now(), self._keep_until(), finishes
+                new, receipt, name, guard, principal.name, self.now(), self._keep_until(), finishes, keep_versions
             )
 
         return await self._commit(staged, receipt, record)
@@ -328,7 +330,7 @@ class BlobStore:
     async def rename(self, principal: Principal, namespace: str, name: str, new_name: str) -> None:
         """The name with all its versions is called otherwise. Raises NameNotFound, Conflict."""
         await self.writable_namespace(principal, namespace)
-        await self.catalogue.rename_name(namespace, name, new_name, self.now())
+        await self.catalogue.rename_name(namespace, name, new_name)
 
     async def purge(self, principal: Principal, namespace: str, name: str) -> None:
         """Remove the name with all versions. Raises NameNotFound."""

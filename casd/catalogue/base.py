@@ -18,6 +18,7 @@ from casd.model import (
     BlobView,
     Digest,
     Guard,
+    NamedKey,
     NameInfo,
     Namespace,
     NewBlob,
@@ -162,6 +163,16 @@ class Catalogue(Protocol):
 
     async def name_info(self, namespace: str, name: str) -> NameInfo | None: ...
 
+    async def name_by_uuid(self, uuid: UUID) -> NameInfo | None: ...
+
+    async def name_by_source_url(self, namespace: str, source_url: str) -> NameInfo | None:
+        """The oldest name of the namespace that came from there."""
+
+    async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
+        """Names that are not hidden, by their bytes: of the namespace, or (None) those that any namespace shares."""
+
+    async def named_keys(self, namespace: str) -> list[NamedKey]: ...
+
     async def signing_keys(self) -> list[SigningKey]:
         """All of them, oldest first."""
 
@@ -257,7 +268,7 @@ class Catalogue(Protocol):
         BlobNotFound if no version holds the blob, Conflict if several do.
         """
 
-    async def rename_name(self, namespace: str, name: str, new_name: str, now: datetime) -> None:
+    async def rename_name(self, namespace: str, name: str, new_name: str) -> None:
         """The name is called `new_name` from now on, with all that it had: UUID, rules, metadata, versions.
 
         Numbers stay where none was ever used under `new_name`; otherwise they go on after the last that was. Both
@@ -266,6 +277,11 @@ class Catalogue(Protocol):
 
     async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
         """Set any of shared, protected, keep_versions, source_url, metadata (replaced whole). Raises NameNotFound."""
+
+    async def limit_versions(
+        self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime
+    ) -> NameInfo:
+        """Set how many versions the name keeps, and remove the older ones at once. Raises NameNotFound."""
 
     # -- namespaces and tokens -------------------------------------------------------------------------------
 
@@ -280,6 +296,15 @@ class Catalogue(Protocol):
 
     async def revoke_token(self, uuid: UUID, now: datetime) -> None:
         """From now on the token opens nothing. Raises TokenNotFound; revoking twice is no error."""
+
+    async def set_named_key(self, key: NamedKey, token: Token, secret_hash: bytes) -> None:
+        """Keep a key with its token. One that had the name is replaced, and its token revoked.
+
+        Raises NamespaceNotFound.
+        """
+
+    async def remove_named_key(self, namespace: str, name: str, now: datetime) -> None:
+        """The key is gone and its token revoked. Raises NamedKeyNotFound."""
 
     async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
         """The newest key from now on. With `revoke_older` no other is left."""

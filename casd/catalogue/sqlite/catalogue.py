@@ -20,6 +20,7 @@ from casd.model import (
     Blob,
     Digest,
     Guard,
+    NamedKey,
     NameInfo,
     Namespace,
     NewBlob,
@@ -28,7 +29,9 @@ from casd.model import (
     SigningKey,
     Token,
     Upload,
+    UploadPart,
     Version,
+    VersionRef,
 )
 
 
@@ -91,10 +94,11 @@ class SqliteCatalogue(SqliteReading):
         now: datetime,
         keep_until: datetime,
         finishes: UUID | None = None,
+        keep_versions: int | None = None,
     ) -> Version:
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(
-            names.publish, new, receipt, name, guard, published_by, at, until, self._new_uuid, finishes
+            names.publish, new, receipt, name, guard, published_by, at, until, self._new_uuid, finishes, keep_versions
         )
 
     async def bind(
@@ -134,12 +138,21 @@ class SqliteCatalogue(SqliteReading):
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(names.withdraw, blob, published_by, at, until, self._new_uuid)
 
-    async def rename_name(self, namespace: str, name: str, new_name: str, now: datetime) -> None:
-        at = micros(now)
-        await self._writer.write(names.rename, namespace, name, new_name, at)
+    async def rename_name(self, namespace: str, name: str, new_name: str) -> None:
+        await self._writer.write(names.rename, namespace, name, new_name)
 
     async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
         await self._writer.write(names.update, namespace, name, changes)
+        return await self._known_name(namespace, name)
+
+    async def limit_versions(
+        self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime
+    ) -> NameInfo:
+        at, until = micros(now), micros(keep_until)
+        await self._writer.write(names.limit_versions, namespace, name, keep_versions, at, until)
+        return await self._known_name(namespace, name)
+
+    async def _known_name(self, namespace: str, name: str) -> NameInfo:
         info = await self.name_info(namespace, name)
         if info is None:
             raise NameNotFound(f"there is no name {namespace}/{name}")
@@ -164,6 +177,13 @@ class SqliteCatalogue(SqliteReading):
         at = micros(now)
         await self._writer.write(accounts.revoke_token, uuid, at)
 
+    async def set_named_key(self, key: NamedKey, token: Token, secret_hash: bytes) -> None:
+        await self._writer.write(accounts.set_named_key, key, token, secret_hash)
+
+    async def remove_named_key(self, namespace: str, name: str, now: datetime) -> None:
+        at = micros(now)
+        await self._writer.write(accounts.remove_named_key, namespace, name, at)
+
     async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
         at = micros(now)
         return await self._writer.write(accounts.add_signing_key, secret, at, revoke_older)
@@ -176,6 +196,13 @@ class SqliteCatalogue(SqliteReading):
     async def set_upload_offset(self, uuid: UUID, offset: int, expires_at: datetime) -> None:
         at = micros(expires_at)
         await self._writer.write(uploads.set_offset, uuid, offset, at)
+
+    async def add_upload_part(self, uuid: UUID, part: UploadPart, size: int | None, expires_at: datetime) -> None:
+        at = micros(expires_at)
+        await self._writer.write(uploads.add_part, uuid, part, size, at)
+
+    async def remove_upload_part(self, uuid: UUID, number: int) -> None:
+        await self._writer.write(uploads.remove_part, uuid, number)
 
     async def remove_upload(self, uuid: UUID) -> None:
         await self._writer.write(uploads.remove, uuid)

@@ -30,7 +30,8 @@ ON CONFLICT (namespace_id, name) DO UPDATE SET
 RETURNING last_number, last_created_at
 """
 INSERT_NAME = """
-INSERT INTO name (uuid, namespace_id, name, created_at) VALUES (:uuid, :namespace, :name, :now)
+INSERT INTO name (uuid, namespace_id, name, created_at, keep_versions)
+VALUES (:uuid, :namespace, :name, :now, :keep_versions)
 ON CONFLICT (namespace_id, name) DO NOTHING
 """
 SELECT_NEWEST = f"""
@@ -49,7 +50,7 @@ WHERE b.uuid = :blob LIMIT 2
 # What the new name's next version follows on: its own last one, or the highest that came along.
 MOVE_COUNTER = """
 INSERT INTO name_counter (namespace_id, name, last_number, last_created_at)
-SELECT namespace_id, :new, last_number, max(last_created_at, :now) FROM name_counter
+SELECT namespace_id, :new, last_number, last_created_at FROM name_counter
   WHERE namespace_id = :namespace AND name = :old
 ON CONFLICT (namespace_id, name) DO UPDATE SET
   last_number = last_number + excluded.last_number, last_created_at = max(last_created_at, excluded.last_created_at)
@@ -74,13 +75,16 @@ def publish(
     keep_until: int,
     new_uuid: Callable[[], UUID],
     finishes: UUID | None,
+    keep_versions: int | None,
 ) -> Version:
     uploads.finish(db, finishes, new.uuid, receipt)
     namespace = namespace_id(db, new.namespace)
     check_guard(db, guard, new.namespace, name)
     payload_id = blobs.store_payload(db, touched, receipt, now, keep_until)
     blob_id = blobs.insert_blob(db, new, namespace, payload_id, False, now)
-    return add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid)
+    return add_version(
+        db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, keep_versions
+    )
 
 
 def bind(
@@ -122,12 +126,16 @@ def add_version(
     now: int,
     keep_until: int,
     new_uuid: Callable[[], UUID],
+    keep_versions: int | None = None,
 ) -> Version:
-    """The next version, which holds the blob; None for a delete marker. The name is made if it is not there."""
+    """The next version, which holds the blob; None for a delete marker.
+
+    The name is made, with the rule `keep_versions`, if it is not there.
+    """
     touched.add((namespace, name))
     values = {"namespace": namespace_id(db, namespace), "name": name.encode(), "now": now}
     number, created_at = db.execute(COUNT_UP, values).fetchone()
-    db.execute(INSERT_NAME, values | {"uuid": new_uuid().bytes})
+    db.execute(INSERT_NAME, values | {"uuid": new_uuid().bytes, "keep_versions": keep_versions})
     (name_id,) = db.execute("SELECT id FROM name WHERE namespace_id = :namespace AND name = :name", values).fetchone()
     db.execute(
         "INSERT INTO version (name_id, number, blob_id, created_at, published_by) VALUES (?, ?, ?, ?, ?)",
@@ -245,7 +253,7 @@ def withdraw(
     return VersionRef(namespace, name, number)
 
 
-def rename(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, new_name: str, now: int) -> None:
+def rename(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, new_name: str) -> None:
     latest = newest(db, namespace, name)
     if latest is None or latest.is_marker:
         raise NameNotFound(f"there is no name {namespace}/{name}")
@@ -261,7 +269,7 @@ def rename(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, 
     ).fetchone()
     if used is not None:
         shift_numbers(db, name_id, used[0])
-    db.execute(MOVE_COUNTER, values | {"now": now})
+    db.execute(MOVE_COUNTER, values)
     db.execute("UPDATE name SET name = :new WHERE id = :id", values)
 
 
@@ -329,3 +337,18 @@ def update(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, 
             "INSERT INTO name_metadata (name_id, key, value) VALUES (?, ?, ?)",
             [(name_id, key, compact_json(value)) for key, value in metadata.items()],
         )
+
+
+def limit_versions(
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    keep_versions: int,
+    now: int,
+    keep_until: int,
+) -> None:
+    update(db, touched, namespace, name, {"keep_versions": keep_versions})
+    name_id = id_of(db, namespace, name)
+    retain(db, touched, name_id, now, keep_until)
+    settle(db, touched, name_id, now, keep_until)

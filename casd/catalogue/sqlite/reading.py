@@ -13,13 +13,13 @@ from casd.catalogue.sqlite.lookups import Lookups
 from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
     BLOB_FROM,
+    NAME_FROM,
+    NAME_INFO_COLUMNS,
     VERSION_COLUMNS,
     VERSION_FROM,
     blob_of,
-    metadata_of,
     micros,
-    time_of,
-    time_or_none,
+    name_info_of,
     token_of,
     version_of,
 )
@@ -28,12 +28,14 @@ from casd.model import (
     Blob,
     BlobView,
     Digest,
+    NamedKey,
     NameInfo,
     Namespace,
     Page,
     SigningKey,
     Token,
     Upload,
+    UploadPart,
     Version,
     VersionRef,
 )
@@ -48,11 +50,7 @@ SELECT k.gib, k.xxh3 FROM payload p LEFT JOIN payload_blocks k
   ON k.payload_id = p.id AND k.gib BETWEEN :first AND :last
 WHERE p.digest = :digest ORDER BY k.gib
 """
-SELECT_NAME_INFO = """
-SELECT m.uuid, m.shared, m.protected, m.keep_versions, m.source_url, m.created_at, m.hidden_at,
-  (SELECT json_group_object(key, json(value)) FROM name_metadata WHERE name_id = m.id)
-FROM name m JOIN namespace n ON n.id = m.namespace_id WHERE n.name = :namespace AND m.name = :name
-"""
+SELECT_NAME_INFO = f"SELECT {NAME_INFO_COLUMNS} FROM {NAME_FROM}"
 BLOCKS_PER_ROW = blobs.GIB_CHECKSUMS // blobs.CHECKSUM_BYTES
 
 
@@ -115,6 +113,9 @@ class SqliteReading:
         row = await self._lookups.row(f"{uploads.SELECT_UPLOADS} WHERE u.uuid = :uuid", {"uuid": uuid.bytes})
         return uploads.upload_of(row) if row else None
 
+    async def upload_parts(self, uuid: UUID) -> list[UploadPart]:
+        return [uploads.part_of(row) for row in await self._listings.rows(uploads.SELECT_PARTS, {"uuid": uuid.bytes})]
+
     async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
         first, last = start // BLOCKS_PER_ROW, max(start, stop - 1) // BLOCKS_PER_ROW
         rows = await self._listings.rows(SELECT_BLOCKS, {"digest": digest.raw, "first": first, "last": last})
@@ -125,22 +126,18 @@ class SqliteReading:
         return checksums[(start - skipped) * blobs.CHECKSUM_BYTES : (stop - skipped) * blobs.CHECKSUM_BYTES]
 
     async def name_info(self, namespace: str, name: str) -> NameInfo | None:
-        row = await self._lookups.row(SELECT_NAME_INFO, {"namespace": namespace, "name": name.encode()})
-        if row is None:
-            return None
-        uuid, shared, protected, keep_versions, source_url, created_at, hidden_at, metadata = row
-        return NameInfo(
-            UUID(bytes=uuid),
-            namespace,
-            name,
-            metadata_of(metadata),
-            bool(shared),
-            bool(protected),
-            keep_versions,
-            source_url,
-            time_of(created_at),
-            time_or_none(hidden_at),
-        )
+        sql = f"{SELECT_NAME_INFO} WHERE n.name = :namespace AND m.name = :name"
+        row = await self._lookups.row(sql, {"namespace": namespace, "name": name.encode()})
+        return name_info_of(row) if row else None
+
+    async def name_by_uuid(self, uuid: UUID) -> NameInfo | None:
+        row = await self._lookups.row(f"{SELECT_NAME_INFO} WHERE m.uuid = :uuid", {"uuid": uuid.bytes})
+        return name_info_of(row) if row else None
+
+    async def name_by_source_url(self, namespace: str, source_url: str) -> NameInfo | None:
+        sql = f"{SELECT_NAME_INFO} WHERE n.name = :namespace AND m.source_url = :url ORDER BY m.id LIMIT 1"
+        row = await self._lookups.row(sql, {"namespace": namespace, "url": source_url})
+        return name_info_of(row) if row else None
 
     # -- listings -----------------------------------------------------------------------------------------
 
@@ -169,6 +166,9 @@ class SqliteReading:
     async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime) -> Page[Version]:
         return await self._listings.names(namespace, prefix, limit, after, micros(now))
 
+    async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
+        return await self._listings.name_infos(namespace, limit, after)
+
     async def versions(
         self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime
     ) -> Page[Version]:
@@ -185,6 +185,10 @@ class SqliteReading:
 
     async def tokens(self, limit: int, after: bytes | None) -> Page[Token]:
         return await self._listings.tokens(limit, after)
+
+    async def named_keys(self, namespace: str) -> list[NamedKey]:
+        sql = f"{accounts.SELECT_NAMED_KEYS} WHERE n.name = :namespace ORDER BY k.name"
+        return [accounts.named_key_of(row) for row in await self._listings.rows(sql, {"namespace": namespace})]
 
     async def signing_keys(self) -> list[SigningKey]:
         rows = await self._listings.rows(f"{accounts.SELECT_SIGNING_KEYS} ORDER BY id", {})
