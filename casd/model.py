@@ -219,6 +219,18 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedKey:
+    """A key that somebody chose for a namespace. It opens nothing by itself: it speaks for a token."""
+
+    namespace: str
+    name: str
+    salt: bytes = field(repr=False)  # 16 random bytes
+    hash: bytes = field(repr=False)  # scrypt of the key, `auth.key_hash`
+    token: UUID  # revoked with the key
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKey:
     """What signs URLs."""
 

@@ -24,7 +24,20 @@ from casd.errors import (
     VersionNotFound,
 )
 from casd.locks import DigestLocks
-from casd.model import JSON, Blob, BlobState, Digest, Expected, Guard, Namespace, NewBlob, Receipt, Version, VersionRef
+from casd.model import (
+    JSON,
+    Blob,
+    BlobState,
+    Digest,
+    Expected,
+    Guard,
+    NameInfo,
+    Namespace,
+    NewBlob,
+    Receipt,
+    Version,
+    VersionRef,
+)
 from casd.payloads.base import ANYTHING, Payload, PayloadStore, Staged
 from casd.tasks import to_the_end
 
@@ -247,9 +260,11 @@ class BlobStore:
         expected: Expected = ANYTHING,
         finishes: UUID | None = None,
         keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
         """The next version of the name, holding a new blob of the staged bytes.
 
+        With `unless_same` bytes that the newest version has already add none: that one is returned.
         `keep_versions` is the rule of the name if this makes it.
         Raises as `add`, and PreconditionFailed if the guard does not hold in the transaction.
         """
@@ -259,7 +274,16 @@ class BlobStore:
 
         async def record() -> Version:
             return await self.catalogue.publish(
-                new, receipt, name, guard, principal.name, self.now(), self._keep_until(), finishes, keep_versions
+                new,
+                receipt,
+                name,
+                guard,
+                principal.name,
+                self.now(),
+                self._keep_until(),
+                finishes,
+                keep_versions,
+                unless_same,
             )
 
         return await self._commit(staged, receipt, record)
@@ -292,9 +316,17 @@ class BlobStore:
             raise PreconditionFailed(f"the latest version of {namespace}/{name} is not the one that was announced")
 
     async def bind(
-        self, principal: Principal, blob: UUID, namespace: str, name: str, *, guard: Guard = NO_GUARD
+        self,
+        principal: Principal,
+        blob: UUID,
+        namespace: str,
+        name: str,
+        *,
+        guard: Guard = NO_GUARD,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
-        """The next version of the name, holding a blob that is there.
+        """The next version of the name, holding a blob that is there. The rest as in `publish`.
 
         Raises BlobNotFound unless the caller is a member of the blob's namespace, NamespaceNotFound, Forbidden,
         PreconditionFailed.
@@ -302,7 +334,8 @@ class BlobStore:
         await self.writable_namespace(principal, namespace)
         await self.members_blob(principal, blob)
         new = NewBlob(self.new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
-        return await self.catalogue.bind(blob, new, name, guard, principal.name, self.now(), self._keep_until())
+        now, until, rules = self.now(), self._keep_until(), (keep_versions, unless_same)
+        return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, *rules)
 
     async def hide(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> Version:
         """A delete marker. Raises NameNotFound if the name is absent or hidden."""
@@ -331,6 +364,11 @@ class BlobStore:
         """The name with all its versions is called otherwise. Raises NameNotFound, Conflict."""
         await self.writable_namespace(principal, namespace)
         await self.catalogue.rename_name(namespace, name, new_name)
+
+    async def limit_versions(self, principal: Principal, namespace: str, name: str, keep_versions: int) -> NameInfo:
+        """The name keeps so many versions from now on, and older ones are gone. Raises NameNotFound."""
+        await self.writable_namespace(principal, namespace)
+        return await self.catalogue.limit_versions(namespace, name, keep_versions, self.now(), self._keep_until())
 
     async def purge(self, principal: Principal, namespace: str, name: str) -> None:
         """Remove the name with all versions. Raises NameNotFound."""

@@ -216,9 +216,11 @@ class Catalogue(Protocol):
         keep_until: datetime,
         finishes: UUID | None = None,
         keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
         """The next version of the name, holding a new blob that only it holds. Retention is applied.
 
+        With `unless_same` the newest version is returned as it stands if it has these bytes already.
         The upload `finishes` has become the blob in the same transaction. `keep_versions` is the rule of the name if
         this makes it. Raises NamespaceNotFound, PreconditionFailed, UploadNotFound.
         """
@@ -232,11 +234,13 @@ class Catalogue(Protocol):
         published_by: str | None,
         now: datetime,
         keep_until: datetime,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
         """The next version of the name, holding `blob`; of another namespace, a copy of it, made as `new`.
 
-        A copy has content type and filename, not metadata. Raises BlobNotFound, NamespaceNotFound,
-        PreconditionFailed.
+        A copy has content type and filename, not metadata. `keep_versions` and `unless_same` as in `publish`. Raises
+        BlobNotFound, NamespaceNotFound, PreconditionFailed.
         """
 
     async def hide_name(

@@ -95,10 +95,12 @@ class SqliteCatalogue(SqliteReading):
         keep_until: datetime,
         finishes: UUID | None = None,
         keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
-        at, until = micros(now), micros(keep_until)
+        at, until, uuids = micros(now), micros(keep_until), self._new_uuid
+        rules = (keep_versions, unless_same)
         return await self._writer.write(
-            names.publish, new, receipt, name, guard, published_by, at, until, self._new_uuid, finishes, keep_versions
+            names.publish, new, receipt, name, guard, published_by, at, until, uuids, finishes, *rules
         )
 
     async def bind(
@@ -110,9 +112,12 @@ class SqliteCatalogue(SqliteReading):
         published_by: str | None,
         now: datetime,
         keep_until: datetime,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
-        at, until = micros(now), micros(keep_until)
-        return await self._writer.write(names.bind, blob, new, name, guard, published_by, at, until, self._new_uuid)
+        at, until, uuids = micros(now), micros(keep_until), self._new_uuid
+        rules = (keep_versions, unless_same)
+        return await self._writer.write(names.bind, blob, new, name, guard, published_by, at, until, uuids, *rules)
 
     async def hide_name(
         self, namespace: str, name: str, guard: Guard, published_by: str | None, now: datetime

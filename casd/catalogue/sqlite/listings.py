@@ -20,6 +20,8 @@ from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
     BLOB_FROM,
     IS_LIVE,
+    NAME_FROM,
+    NAME_INFO_COLUMNS,
     NEWEST,
     VERSION_COLUMNS,
     VERSION_FROM,
@@ -29,6 +31,7 @@ from casd.catalogue.sqlite.rows import (
     in_list,
     match_hash,
     metadata_of,
+    name_info_of,
     number_after,
     time_of,
     token_of,
@@ -37,7 +40,7 @@ from casd.catalogue.sqlite.rows import (
 from casd.catalogue.sqlite.schema import read_only
 from casd.catalogue.sqlite.writer import storage_error
 from casd.errors import InvalidInput
-from casd.model import Blob, BlobView, Digest, Namespace, Page, Token, Version, VersionRef
+from casd.model import Blob, BlobView, Digest, NameInfo, Namespace, Page, Token, Version, VersionRef
 
 T = TypeVar("T")
 
@@ -186,6 +189,18 @@ class Listings:
         values = {"namespace": namespace, "start": start, "stop": after_prefix(low)}
         rows, has_more = await self._page(sql, values, limit)
         return page_of([seen_version_of(row, now) for row in rows], has_more, lambda version: version.name.encode())
+
+    async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
+        """Keys are the namespace's name, a zero byte, and the name, which has none."""
+        start_namespace, _, start = (after or b"\0").partition(b"\0")
+        chosen = "m.shared" if namespace is None else "n.name = :namespace"
+        sql = f"""SELECT {NAME_INFO_COLUMNS} FROM {NAME_FROM}
+          WHERE {chosen} AND m.hidden_at IS NULL AND (n.name, m.name) > (:start_namespace, :start)
+          ORDER BY n.name, m.name LIMIT :limit"""
+        values = {"namespace": namespace, "start_namespace": start_namespace.decode(), "start": start}
+        rows = await self.rows(sql, values | {"limit": limit + 1})
+        infos = [name_info_of(row) for row in rows[:limit]]
+        return page_of(infos, len(rows) > limit, lambda info: f"{info.namespace}\0{info.name}".encode())
 
     async def versions(self, namespace: str, name: str, limit: int, after: bytes | None, now: int) -> Page[Version]:
         sql = f"""SELECT {VERSION_VIEW_COLUMNS} FROM {VERSION_FROM}

@@ -21,7 +21,7 @@ from casd.catalogue.sqlite.rows import (
 )
 from casd.catalogue.sqlite.writer import Touched
 from casd.errors import BlobNotFound, Conflict, NameNotFound, PreconditionFailed, VersionNotFound
-from casd.model import Guard, NewBlob, Receipt, Version, VersionRef
+from casd.model import Digest, Guard, NewBlob, Receipt, Version, VersionRef
 
 COUNT_UP = """
 INSERT INTO name_counter (namespace_id, name, last_number, last_created_at) VALUES (:namespace, :name, 1, :now)
@@ -76,11 +76,16 @@ def publish(
     new_uuid: Callable[[], UUID],
     finishes: UUID | None,
     keep_versions: int | None,
+    unless_same: bool,
 ) -> Version:
-    uploads.finish(db, finishes, new.uuid, receipt)
     namespace = namespace_id(db, new.namespace)
     check_guard(db, guard, new.namespace, name)
     payload_id = blobs.store_payload(db, touched, receipt, now, keep_until)
+    same = newest_with(db, new.namespace, name, receipt.digest) if unless_same else None
+    if same is not None and same.blob is not None:
+        uploads.finish(db, finishes, same.blob.uuid, receipt)
+        return same
+    uploads.finish(db, finishes, new.uuid, receipt)
     blob_id = blobs.insert_blob(db, new, namespace, payload_id, False, now)
     return add_version(
         db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, keep_versions
@@ -98,17 +103,30 @@ def bind(
     now: int,
     keep_until: int,
     new_uuid: Callable[[], UUID],
+    keep_versions: int | None,
+    unless_same: bool,
 ) -> Version:
     namespace = namespace_id(db, new.namespace)
     blob_id = blobs.living_blob_id(db, blob, now)
     check_guard(db, guard, new.namespace, name)
+    same = newest_with(db, new.namespace, name, blobs.blob_by_id(db, blob_id).digest) if unless_same else None
+    if same is not None:
+        return same
     owner, payload_id, content_type, filename = db.execute(
         "SELECT namespace_id, payload_id, content_type, filename FROM blob WHERE id = ?", (blob_id,)
     ).fetchone()
     if owner != namespace:
         copy = NewBlob(new.uuid, new.namespace, content_type, filename)
         blob_id = blobs.insert_blob(db, copy, namespace, payload_id, False, now)
-    return add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid)
+    return add_version(
+        db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, keep_versions
+    )
+
+
+def newest_with(db: sqlite3.Connection, namespace: str, name: str, digest: Digest) -> Version | None:
+    """The newest version if it has these bytes."""
+    latest = newest(db, namespace, name)
+    return latest if latest is not None and latest.blob is not None and latest.blob.digest == digest else None
 
 
 def check_guard(db: sqlite3.Connection, guard: Guard, namespace: str, name: str) -> None:

@@ -149,7 +149,7 @@ class SqliteReading:
     ) -> Page[BlobView]:
         return await self._listings.blobs(namespaces, only, limit, after, micros(now))
 
-    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> tuple[int, tuple[Blob, ...]]:
+    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> list[Blob]:
         return await self._listings.own_blobs(namespace, limit, offset, micros(now))
 
     async def blobs_by_checksum(
