@@ -21,6 +21,7 @@ from aiohttp import web
 from casd import auth, folder
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, ConfigError, EventLoop, load
+from casd.dialects.datapane import DATAPANE
 from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
 from casd.dialects.tus import TUS
@@ -41,7 +42,7 @@ from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
 
-DIALECTS = (NATIVE, TUS, DEEPLAKE)
+DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE)
 FIRST_HOME = "default"
 BACKLOG = 1024
 LOCK_TRIES = 5

@@ -68,6 +68,8 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     app[STARTED_AT] = services.store.now()
     app[WORDS] = tuple(word for dialect in dialects for word in dialect.words)
     for dialect in dialects:
+        if dialect.prepare is not None:
+            dialect.prepare(app)
         for route in dialect.routes:
             handler = guarded(dialect, route)
             app.router.add_route(route.method, route.path, handler)

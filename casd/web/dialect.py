@@ -48,6 +48,7 @@ class Dialect:
     render_error: Callable[[web.Request, int, CasdError], web.Response]
     identify: Callable[[web.Request, str], Awaitable[Principal]] = by_token  # whom a secret speaks for
     words: tuple[str, ...] = ()  # what `GET /` says that this daemon can do, for clients that look there
+    prepare: Callable[[web.Application], None] | None = None  # puts in what its handlers share
 
     def owns(self, path: str) -> int:
         """How long the prefix is by which the path is this dialect's; 0 if it is not."""
