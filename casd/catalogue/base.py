@@ -287,6 +287,12 @@ class Catalogue(Protocol):
     ) -> NameInfo:
         """Set how many versions the name keeps, and remove the older ones at once. Raises NameNotFound."""
 
+    async def set_name_metadata(self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int) -> None:
+        """Raises NameNotFound, and TooLarge if the name's metadata would be longer than `limit_bytes` in all."""
+
+    async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
+        """Raises NameNotFound, MetadataKeyNotFound."""
+
     # -- namespaces and tokens -------------------------------------------------------------------------------
 
     async def ensure_namespace(self, name: str, now: datetime) -> Namespace:

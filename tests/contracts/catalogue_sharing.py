@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from casd.catalogue.base import NO_GUARD
-from casd.errors import NamedKeyNotFound, NamespaceNotFound
+from casd.errors import MetadataKeyNotFound, NamedKeyNotFound, NameNotFound, NamespaceNotFound, TooLarge
 from casd.model import NamedKey, NameInfo, Role, Token, Version
 from tests.contracts.desk import ALICE, BOB, NAME, Desk, every_page
 from tests.contracts.oracle import receipt_of
@@ -157,3 +157,22 @@ class SharingContract:
             await add_key(desk, namespace="nobody")
         with pytest.raises(NamedKeyNotFound):
             await desk.catalogue.remove_named_key(ALICE, "door", desk.clock())
+
+    # -- a name's metadata, key by key --------------------------------------------------------------------
+
+    async def test_a_name_s_metadata_is_set_and_deleted_key_by_key(self, desk: Desk) -> None:
+        await desk.publish()
+        catalogue = desk.catalogue
+
+        for key, value in (("a", 1), ("b", {"c": [None]}), ("a", "ä")):
+            await catalogue.set_name_metadata(ALICE, NAME, key, value, 100)
+
+        assert (await catalogue.name_info(ALICE, NAME)).metadata == {"a": "ä", "b": {"c": [None]}}
+        await catalogue.delete_name_metadata(ALICE, NAME, "a")
+        assert (await catalogue.name_info(ALICE, NAME)).metadata == {"b": {"c": [None]}}
+        with pytest.raises(MetadataKeyNotFound):
+            await catalogue.delete_name_metadata(ALICE, NAME, "a")
+        with pytest.raises(TooLarge):
+            await catalogue.set_name_metadata(ALICE, NAME, "a", "x" * 100, 100)
+        with pytest.raises(NameNotFound):
+            await catalogue.set_name_metadata(ALICE, "absent", "a", 1, 100)

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from casd.catalogue.base import Expired, Totals, Unreferenced, UploadTotals
-from casd.catalogue.sqlite import accounts, blobs, names, schema, uploads
+from casd.catalogue.sqlite import accounts, blobs, infos, names, schema, uploads
 from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups
 from casd.catalogue.sqlite.reading import SqliteReading
@@ -147,15 +147,21 @@ class SqliteCatalogue(SqliteReading):
         await self._writer.write(names.rename, namespace, name, new_name)
 
     async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
-        await self._writer.write(names.update, namespace, name, changes)
+        await self._writer.write(infos.update, namespace, name, changes)
         return await self._known_name(namespace, name)
 
     async def limit_versions(
         self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime
     ) -> NameInfo:
         at, until = micros(now), micros(keep_until)
-        await self._writer.write(names.limit_versions, namespace, name, keep_versions, at, until)
+        await self._writer.write(infos.limit_versions, namespace, name, keep_versions, at, until)
         return await self._known_name(namespace, name)
+
+    async def set_name_metadata(self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int) -> None:
+        await self._writer.write(infos.set_metadata, namespace, name, key, value, limit_bytes)
+
+    async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
+        await self._writer.write(infos.delete_metadata, namespace, name, key)
 
     async def _known_name(self, namespace: str, name: str) -> NameInfo:
         info = await self.name_info(namespace, name)

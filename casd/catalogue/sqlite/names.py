@@ -5,7 +5,7 @@ Numbers and times of a name come from `name_counter`, which outlives the name: n
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from uuid import UUID
 
 from casd.catalogue.sqlite import blobs, uploads
@@ -14,8 +14,6 @@ from casd.catalogue.sqlite.rows import (
     VERSION_COLUMNS,
     VERSION_FROM,
     Row,
-    changes_of,
-    compact_json,
     namespace_id,
     version_of,
 )
@@ -55,7 +53,6 @@ SELECT namespace_id, :new, last_number, last_created_at FROM name_counter
 ON CONFLICT (namespace_id, name) DO UPDATE SET
   last_number = last_number + excluded.last_number, last_created_at = max(last_created_at, excluded.last_created_at)
 """
-NAME_COLUMNS = {"shared": bool, "protected": bool, "keep_versions": int, "source_url": str}
 
 
 def newest(db: sqlite3.Connection, namespace: str, name: str) -> Version | None:
@@ -340,33 +337,3 @@ def id_of(db: sqlite3.Connection, namespace: str, name: str) -> int:
     if row is None:
         raise NameNotFound(f"there is no name {namespace}/{name}")
     return int(row[0])
-
-
-def update(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, changes: Mapping[str, object]) -> None:
-    name_id = id_of(db, namespace, name)
-    touched.add((namespace, name))
-    columns = {key: value for key, value in changes.items() if key != "metadata"}
-    if columns:
-        db.execute(f"UPDATE name SET {changes_of(columns, NAME_COLUMNS)} WHERE id = :id", columns | {"id": name_id})
-    metadata = changes.get("metadata")
-    if isinstance(metadata, dict):
-        db.execute("DELETE FROM name_metadata WHERE name_id = ?", (name_id,))
-        db.executemany(
-            "INSERT INTO name_metadata (name_id, key, value) VALUES (?, ?, ?)",
-            [(name_id, key, compact_json(value)) for key, value in metadata.items()],
-        )
-
-
-def limit_versions(
-    db: sqlite3.Connection,
-    touched: Touched,
-    namespace: str,
-    name: str,
-    keep_versions: int,
-    now: int,
-    keep_until: int,
-) -> None:
-    update(db, touched, namespace, name, {"keep_versions": keep_versions})
-    name_id = id_of(db, namespace, name)
-    retain(db, touched, name_id, now, keep_until)
-    settle(db, touched, name_id, now, keep_until)
