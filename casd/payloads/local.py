@@ -157,8 +157,7 @@ class LocalPayloads:
         claim = Claim(self._space)
         if size:
             free = await self._run("free space", self._space.free_bytes)
-            self._space.check(size, free=free)  # here on the loop, so that nobody claims between check and claim
-            claim.raise_to(size)
+            claim.raise_by(size, free)  # here on the loop, so that nobody claims between check and claim
         return claim
 
     @staticmethod
