@@ -24,6 +24,7 @@ from casd.config import Config, ConfigError, EventLoop, load
 from casd.dialects.datapane import DATAPANE
 from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
+from casd.dialects.shakenfist import SHAKENFIST
 from casd.dialects.tus import TUS
 from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable, Unauthenticated
 from casd.locks import DigestLocks
@@ -42,7 +43,7 @@ from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
 
-DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE)
+DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE, SHAKENFIST)
 FIRST_HOME = "default"
 BACKLOG = 1024
 LOCK_TRIES = 5

@@ -21,14 +21,14 @@ LAYERS = (
     {"errors", "uuids", "folder", "tasks"},
     {"model"},
     {"payloads", "catalogue", "auth", "locks", "config", "client"},
-    {"store", "uploads", "upkeep"},
+    {"store", "uploads", "upkeep", "named_keys"},
     {"web"},
     {"dialects", "console"},
     {"daemon"},
     {"cli"},
     {"__main__"},
 )
-BESIDE = {"uploads": {"store"}, "upkeep": {"uploads"}}  # of the same layer
+BESIDE = {"uploads": {"store"}, "upkeep": {"uploads"}, "named_keys": {"store"}}  # of the same layer
 ONLY = {  # narrower than the layers
     "model": {"errors"},
     "auth": {"errors", "model"},

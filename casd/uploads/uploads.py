@@ -54,6 +54,16 @@ class NewUpload:
     keep_versions: int | None = None  # the rule of the name if this makes it
 
 
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an upload becomes when it is complete."""
+
+    namespace: str
+    name: str | None  # None: a blob that holds itself
+    keep_versions: int | None = None  # the rule of the name if this makes it
+    unless_same: bool = False  # bytes that the newest version has already add none
+
+
 class Uploads:
     """The resumable uploads of one store."""
 
@@ -147,7 +157,7 @@ class Uploads:
                 async with turn.waiting_for_bytes():
                     yield Appending(self, session)
             finally:
-                await to_the_end(self._settle(session))
+                await to_the_end(self.settle(session))
             if turn.is_ended_early:
                 raise UploadBusy("a newer request goes on with this upload", session.upload.offset)
 
@@ -156,22 +166,22 @@ class Uploads:
         async with self.turn(principal, uuid) as session:
             if session.upload.blob is not None or size > session.upload.offset:
                 raise OffsetConflict(size, session.upload.offset)
-            await to_the_end(self._cut_back(session, size))
+            await to_the_end(self.cut_back(session, size))
             return session.upload
 
-    async def complete(self, principal: Principal, uuid: UUID) -> Upload:
+    async def complete(self, principal: Principal, uuid: UUID, target: Target | None = None) -> Upload:
         """The upload has become a blob, or a version of its name; doing it again changes nothing.
 
-        One whose size was never told is complete with what it has. Raises as `upload` and `BlobStore.publish`,
-        Conflict while bytes are missing, UploadMismatch (and then the upload is gone), StorageFailed (and then it can
-        be tried again).
+        A `target` stands for what was said when it began. One whose size was never told is complete with what it has.
+        Raises as `upload` and `BlobStore.publish`, Conflict while bytes are missing, UploadMismatch (and then the
+        upload is gone), StorageFailed (and then it can be tried again).
         """
         async with self.turn(principal, uuid) as session:
             upload = session.upload
             if upload.blob is None:
                 if upload.size is not None and upload.offset != upload.size:
                     raise Conflict(f"{upload.offset} of {upload.size} bytes have arrived")
-                await to_the_end(self.finish(principal, session))
+                await to_the_end(self.finish(principal, session, target))
             return session.upload
 
     async def terminate(self, principal: Principal, uuid: UUID) -> None:
@@ -245,7 +255,7 @@ class Uploads:
             session.staged = await payloads.stage(str(upload.uuid), size, is_kept=True)
         return session.staged
 
-    async def _settle(self, session: Session) -> None:
+    async def settle(self, session: Session) -> None:
         """What has arrived is durable and recorded. Raises StorageFailed; then what was recorded before is left."""
         if session.recording is not None:
             await asyncio.wait([session.recording])
@@ -279,7 +289,8 @@ class Uploads:
         except CasdError as error:  # the turn's end records again, and tells
             log.warning("offset not recorded upload=%s error=%s", session.upload.uuid, error)
 
-    async def _cut_back(self, session: Session, size: int) -> None:
+    async def cut_back(self, session: Session, size: int) -> None:
+        """Only the first `size` bytes are there. Raises StorageFailed; then what is recorded decides, later."""
         # The row first: a crash in between leaves more bytes than it says, which are cut off when it is opened again.
         await self._record(session, size)
         staged, session.staged = session.staged, None
@@ -287,19 +298,20 @@ class Uploads:
             await staged.truncate(size)
             session.staged = staged
 
-    async def finish(self, principal: Principal, session: Session) -> None:
+    async def finish(self, principal: Principal, session: Session, target: Target | None = None) -> None:
         """The upload becomes a blob of the bytes up to its offset. Raises as `complete`."""
         upload, store = session.upload, self.store
+        target = target or Target(upload.namespace, upload.name, upload.keep_versions)
         staged = await self.open(session)
         about = Description(upload.content_type, upload.filename)
         expected = Expected(upload.offset, upload.digest.raw if upload.digest else None)
         more: dict[str, Any] = {"expected": expected, "finishes": upload.uuid}
         try:
-            if upload.name is None:
-                await store.add(principal, upload.namespace, staged, about, **more)
+            if target.name is None:
+                await store.add(principal, target.namespace, staged, about, **more)
             else:
-                more["keep_versions"] = upload.keep_versions
-                await store.publish(principal, upload.namespace, upload.name, staged, about, **more)
+                more |= {"keep_versions": target.keep_versions, "unless_same": target.unless_same}
+                await store.publish(principal, target.namespace, target.name, staged, about, **more)
         except DigestMismatch as error:
             await self._forget(session)
             raise UploadMismatch(str(error)) from None

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from casd.auth import Principal
 from casd.errors import CasdError, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
+from casd.named_keys import NamedKeys
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
@@ -18,6 +19,7 @@ from casd.web.errors import InternalError, RouteError, status_of
 from casd.web.keys import (
     EXPECTATION,
     LIMITS,
+    NAMED_KEYS,
     ORIGINS,
     PRINCIPAL,
     REQUEST_ID,
@@ -34,7 +36,7 @@ from casd.web.keys import (
 from casd.web.origin import Origins
 from casd.web.protocol import TRAFFIC, Traffic
 from casd.web.send import unsatisfied
-from casd.web.signed import PARAMETER, READ, Target, opened
+from casd.web.signed import PARAMETER, Target, opened
 from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
@@ -60,6 +62,7 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     app.on_response_prepare.append(mark(traffic))
     app[STORE] = services.store
     app[UPLOADS] = services.uploads
+    app[NAMED_KEYS] = NamedKeys(services.store)
     app[UPKEEP] = services.upkeep
     app[TRANSMITTER] = services.transmitter
     app[ORIGINS] = services.origins
@@ -108,7 +111,7 @@ async def authenticate(request: web.Request, dialect: Dialect, route: Route) -> 
     """
     if route.is_signable and PARAMETER in request.query:
         principal, request[SIGNED_UNTIL] = await opened(
-            store_of(request), request.query[PARAMETER], READ, Target.of(request.raw_path)
+            store_of(request), request.query[PARAMETER], route.purpose, Target.of(request.raw_path)
         )
         return principal
     secret = dialect.credential(request)

@@ -10,6 +10,7 @@ from aiohttp import web
 from casd.auth import Principal, principal_of, secret_hash
 from casd.errors import CasdError
 from casd.web.keys import store_of
+from casd.web.signed import READ
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -34,7 +35,8 @@ class Route:
     path: str
     handler: Handler
     access: Access = Access.TOKEN
-    is_signable: bool = False  # a signed URL opens it, for GET and HEAD
+    is_signable: bool = False  # a signed URL opens it
+    purpose: str = READ  # what that must be signed for
 
 
 @dataclass(frozen=True, slots=True)

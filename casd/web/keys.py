@@ -7,6 +7,7 @@ from typing import Any
 from aiohttp import web
 
 from casd.auth import Principal
+from casd.named_keys import NamedKeys
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
@@ -25,6 +26,7 @@ class Limits:
 
 STORE = web.AppKey("store", BlobStore)
 UPLOADS = web.AppKey("uploads", Uploads)
+NAMED_KEYS = web.AppKey("named_keys", NamedKeys)
 UPKEEP = web.AppKey("upkeep", Upkeep)
 TRANSMITTER = web.AppKey("transmitter", Transmitter)
 ORIGINS = web.AppKey("origins", Origins)
