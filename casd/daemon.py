@@ -21,6 +21,7 @@ from aiohttp import web
 from casd import auth, folder
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, ConfigError, EventLoop, load
+from casd.dialects.craftai import CRAFTAI
 from casd.dialects.datapane import DATAPANE
 from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
@@ -43,7 +44,7 @@ from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
 
-DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE, SHAKENFIST)
+DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE, CRAFTAI, SHAKENFIST)
 FIRST_HOME = "default"
 BACKLOG = 1024
 LOCK_TRIES = 5

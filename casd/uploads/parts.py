@@ -56,19 +56,17 @@ async def receiving(
             raise UploadBusy("a newer request sends this part", session.upload.offset)
 
 
-async def complete(
-    uploads: Uploads, principal: Principal, uuid: UUID, etags: Mapping[int, str], *, is_size_wanted: bool = False
-) -> Upload:
+async def complete(uploads: Uploads, principal: Principal, uuid: UUID, etags: Mapping[int, str]) -> Upload:
     """The upload has become a blob of its parts, or a version of its name; doing it again changes nothing.
 
     Raises as `Uploads.complete`, and PartMismatch unless `etags` are those of all parts, which follow on each other
-    without a gap and have the size that was told; with `is_size_wanted` it must have been.
+    without a gap and have together the size that was told, if it was.
     """
     async with uploads.turn(principal, uuid, is_in_parts=True) as session:
         if session.upload.blob is None:
             parts = await uploads.store.catalogue.upload_parts(uuid)
             check_parts(parts, etags)
-            check_size(session.upload, is_size_wanted)
+            check_size(session.upload)
             await to_the_end(finish(uploads, principal, session))
         return session.upload
 
@@ -90,12 +88,9 @@ def check_parts(parts: Sequence[UploadPart], etags: Mapping[int, str]) -> None:
         stop = part.place.stop
 
 
-def check_size(upload: Upload, is_wanted: bool) -> None:
+def check_size(upload: Upload) -> None:
     """Raises PartMismatch."""
-    if upload.size is None:
-        if is_wanted and upload.offset:
-            raise PartMismatch(f"{upload.offset} bytes have arrived, but no part told the whole size: some are missing")
-    elif upload.size != upload.offset:
+    if upload.size not in (None, upload.offset):
         raise PartMismatch(f"all parts have {upload.offset} bytes together, {upload.size} were told")
 
 

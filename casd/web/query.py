@@ -87,9 +87,9 @@ def page_limit(request: web.Request, default: int = PAGE_DEFAULT) -> int:
     return min(limit, PAGE_LIMIT)
 
 
-def cursor(request: web.Request) -> bytes | None:
+def cursor(request: web.Request, parameter: str = "cursor") -> bytes | None:
     """The key in `?cursor=`, as an earlier page of this listing gave it as `next`. Raises InvalidInput."""
-    text = request.query.get("cursor")
+    text = request.query.get(parameter)
     if text is None:
         return None
     try:
@@ -97,7 +97,7 @@ def cursor(request: web.Request) -> bytes | None:
     except (UnicodeEncodeError, binascii.Error):
         key = b""
     if text != cursor_text(request, key):
-        raise InvalidInput("?cursor= is what an earlier page of this listing gave as next")
+        raise InvalidInput(f"?{parameter}= is what an earlier page of this listing gave for the next")
     return key
 
 

@@ -109,14 +109,19 @@ async def read_json(request: web.Request) -> dict[str, Any]:
 
 
 async def read_json_value(request: web.Request) -> JSON:
+    return parse_json(await read_body(request, "the JSON body", JSON_LIMIT_BYTES))
+
+
+async def read_body(request: web.Request, what: str, limit_bytes: int) -> bytes:
+    """The whole body. Raises InvalidInput, TooLarge, BodyTimeout, UnsupportedEncoding."""
     announced_size(request)
     await proceed(request)
     body = bytearray()
     while data := await next_piece(request):
         body += data
-        if len(body) > JSON_LIMIT_BYTES:
-            raise TooLarge("the JSON body", JSON_LIMIT_BYTES)
-    return parse_json(bytes(body))
+        if len(body) > limit_bytes:
+            raise TooLarge(what, limit_bytes)
+    return bytes(body)
 
 
 def parse_json(body: bytes) -> JSON:

@@ -406,15 +406,6 @@ async def test_the_size_that_was_told_is_that_of_all_parts(house: House) -> None
     await house_two.stack.aclose()
 
 
-async def test_a_size_that_is_wanted_must_have_been_told(house: House) -> None:
-    upload = await house.begin()
-    etags = {1: await house.send(upload, 1, b"abc")}
-
-    call = parts.complete(house.uploads, ALICE, upload.uuid, etags, is_size_wanted=True)
-
-    assert isinstance(await failure(call), PartMismatch)
-
-
 @pytest.mark.parametrize(("start", "size"), [(0, SIZE + 1), (SIZE - 1, 5), (10, 5)])
 async def test_a_part_does_not_lie_over_another(house: House, start: int, size: int) -> None:
     upload = await house.begin()
