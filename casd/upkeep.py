@@ -6,7 +6,7 @@ Plain functions that return reports; `daemon.py` runs them on a timer. Time is a
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -40,26 +40,17 @@ class CollectionReport:
     is_dry_run: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ExpiryReport:
-    """What one run ended."""
-
-    blobs: int
-    names: int
-    uploads: int
-
-
 @dataclass(slots=True)
 class Run:
     """A run of one kind of upkeep: how it went, or that it is under way."""
 
     started_at: datetime
     ended_at: datetime | None = None
-    report: ExpiryReport | CollectionReport | None = None
+    report: Expired | CollectionReport | None = None
     error: str | None = None
 
 
-Report = TypeVar("Report", ExpiryReport, CollectionReport)
+Report = TypeVar("Report", Expired, CollectionReport)
 
 
 class Upkeep:
@@ -83,20 +74,23 @@ class Upkeep:
         self._running: dict[object, asyncio.Task[Any]] = {}
         self.last_runs: dict[str, Run] = {}  # by kind
 
-    async def expire(self) -> ExpiryReport:
+    async def expire(self, *, dry_run: bool = False) -> Expired:
+        """What was ended; with `dry_run` what would have been."""
+        if dry_run:
+            return await self._catalogue.expirable(self._now(), self._now() - self._rules.hidden)
         return await self._join("expire", "expire", self._expire)
 
-    async def _expire(self) -> ExpiryReport:
+    async def _expire(self) -> Expired:
         rules = self._rules
         expired = await expire(self._catalogue, now=self._now(), grace=rules.grace, hidden=rules.hidden)
-        return ExpiryReport(expired.blobs, expired.names, await self._uploads.expire())
+        return replace(expired, uploads=await self._uploads.expire())
 
     async def collect_garbage(
         self, *, scan: bool = True, force: bool = False, dry_run: bool = False
     ) -> CollectionReport:
         """Raises CollectionRefused."""
         return await self._join(
-            "collect-garbage",
+            None if dry_run else "collect-garbage",
             ("collect-garbage", scan, force, dry_run),
             lambda: collect_garbage(
                 self._payloads,
@@ -110,7 +104,7 @@ class Upkeep:
             ),
         )
 
-    async def _join(self, kind: str, key: object, start: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+    async def _join(self, kind: str | None, key: object, start: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
         """What the run under way returns, or a new one. A caller that is cancelled leaves it to the others."""
         task = self._running.get(key)
         if task is None:
@@ -119,9 +113,11 @@ class Upkeep:
         result: Report = await asyncio.shield(task)
         return result
 
-    async def _recorded(self, kind: str, start: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
-        """The run, remembered as the last of its kind."""
-        run = self.last_runs[kind] = Run(self._now())
+    async def _recorded(self, kind: str | None, start: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+        """The run, remembered as the last of its kind; a dry one has none."""
+        run = Run(self._now())
+        if kind is not None:
+            self.last_runs[kind] = run
         try:
             run.report = report = await start()
         except BaseException as error:

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 
 from casd.auth import Principal
+from casd.catalogue.base import Expired
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.errors import CollectionRefused, PayloadMissing, StorageFailed
 from casd.locks import DigestLocks
@@ -20,7 +21,7 @@ from casd.model import Blob, Digest, Role
 from casd.payloads.base import PayloadStore
 from casd.payloads.local import LocalPayloads
 from casd.store import BlobStore, Description
-from casd.upkeep import CollectionReport, ExpiryReport, Rules, Run, Upkeep, collect_garbage, expire
+from casd.upkeep import CollectionReport, Rules, Run, Upkeep, collect_garbage, expire
 from casd.uploads import Uploads
 from tests.contracts.oracle import digest_of, some_bytes
 from tests.contracts.payload_store import store_bytes, turns
@@ -589,6 +590,7 @@ async def test_a_dry_run_beside_a_real_one_is_a_run_of_its_own(house: House, upk
     real, dry = await asyncio.gather(upkeep.collect_garbage(), upkeep.collect_garbage(dry_run=True))
 
     assert (real.is_dry_run, dry.is_dry_run) == (False, True)
+    assert upkeep.last_runs["collect-garbage"].report == real
 
 
 async def test_a_caller_that_is_cancelled_leaves_the_run_to_the_others(house: House, upkeep: Upkeep) -> None:
@@ -621,10 +623,12 @@ async def test_upkeep_goes_by_its_rules_and_its_clock(house: House, upkeep: Upke
     await house.store.hide(WRITER, "alice", "name")
 
     house.clock.move(days=7)
+    assert (await upkeep.expire(dry_run=True)).names == 0
     assert (await upkeep.expire()).names == 0
     house.clock.move(seconds=1)
+    assert await upkeep.expire(dry_run=True) == Expired(names=1)
     report = await upkeep.expire()
-    assert report == ExpiryReport(blobs=0, names=1, uploads=0)
+    assert report == Expired(blobs=0, names=1, uploads=0)
     assert upkeep.last_runs == {"expire": Run(house.clock(), house.clock(), report)}
     house.clock.move(minutes=59)
     assert (await upkeep.collect_garbage(force=True)).payloads == 0

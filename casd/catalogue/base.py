@@ -6,7 +6,7 @@ listings see every write that has returned. A catalogue touches no payload; wher
 Every backend passes `tests/contracts/catalogue.py`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -81,6 +81,7 @@ class Expired:
 
     blobs: int = 0
     names: int = 0
+    uploads: int = 0
 
 
 class Catalogue(Protocol):
@@ -279,8 +280,18 @@ class Catalogue(Protocol):
         counters stay for ever. Raises NameNotFound if it is absent or hidden, Conflict if `new_name` is there.
         """
 
-    async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
-        """Set any of shared, protected, keep_versions, source_url, metadata (replaced whole). Raises NameNotFound."""
+    async def update_name(
+        self,
+        namespace: str,
+        name: str,
+        changes: Mapping[str, object],
+        is_expected: Callable[[NameInfo], bool] | None = None,
+    ) -> NameInfo:
+        """Set any of shared, protected, keep_versions, source_url, metadata (replaced whole).
+
+        `is_expected` is asked in the transaction about the name as it was. Raises NameNotFound, and
+        PreconditionFailed where it says no.
+        """
 
     async def limit_versions(
         self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime
@@ -346,6 +357,9 @@ class Catalogue(Protocol):
 
     async def expire(self, now: datetime, hidden_before: datetime, keep_until: datetime, limit: int) -> Expired:
         """End own holds that are past their time and names hidden before `hidden_before`, at most `limit` of each."""
+
+    async def expirable(self, now: datetime, hidden_before: datetime) -> Expired:
+        """What `expire` would end in all, and the uploads that are past their time."""
 
     async def unreferenced(self, now: datetime, limit: int, after: bytes | None) -> Page[Unreferenced]: ...
 

@@ -67,8 +67,7 @@ def _run_told(run: Run | None) -> str:
     if run.ended_at is None:
         return f"runs since {utc(run.started_at)}"
     report = run.report or {}
-    dry = "a dry run: " if report.get("dry_run") else ""
-    return f"{utc(run.started_at)}: {dry}{_counts(report)}"
+    return f"{utc(run.started_at)}: {_counts(report)}"
 
 
 def _counts(report: Mapping[str, Any]) -> str:
@@ -82,7 +81,7 @@ def _counts(report: Mapping[str, Any]) -> str:
 
 
 @click.command(short_help="End what is past its time, collect bytes (role admin).")
-@click.option("--dry-run", is_flag=True, help="Say what a collection would remove now, and remove nothing.")
+@click.option("--dry-run", is_flag=True, help="Say what would end and be removed now, and change nothing.")
 @click.option("--force", is_flag=True, help="Collect even where that is more than half of the store.")
 @json_option
 @pass_invocation
@@ -93,17 +92,16 @@ def gc(invocation: Invocation, dry_run: bool, force: bool, as_json: bool) -> Non
     what was removed a moment ago is not collected yet.
     """
 
-    async def keep_up(client: Client) -> tuple[Expired | None, Collected]:
-        expired = None if dry_run else await client.operations.expire()
+    async def keep_up(client: Client) -> tuple[Expired, Collected]:
+        expired = await client.operations.expire(dry_run=dry_run)
         return expired, await client.operations.collect_garbage(dry_run=dry_run, force=force)
 
     expired, collected = invocation.run(keep_up)
     if as_json:
-        echo_json({"expire": expired and expired.json, "collect-garbage": collected.json})
+        echo_json({"expire": expired.json, "collect-garbage": collected.json})
         return
-    if expired:
-        ended = (counted(expired.blobs, "blob"), counted(expired.names, "name"), counted(expired.uploads, "upload"))
-        click.echo(f"expired      {', '.join(ended)}")
-    done = "would collect" if collected.is_dry_run else "collected"
+    ended = (counted(expired.blobs, "blob"), counted(expired.names, "name"), counted(expired.uploads, "upload"))
+    click.echo(f"{'would expire' if dry_run else 'expired':<13} {', '.join(ended)}")
+    done = "would collect" if dry_run else "collected"
     orphans = f", {collected.orphans} of them unknown to the catalogue" if collected.orphans else ""
-    click.echo(f"{done:<12} {counted(collected.payloads, 'payload')}, {human_size(collected.bytes)}{orphans}")
+    click.echo(f"{done:<13} {counted(collected.payloads, 'payload')}, {human_size(collected.bytes)}{orphans}")

@@ -69,9 +69,10 @@ class Operations:
     async def status(self) -> Status:
         return parsed("status", _status, await self._transport.json("GET", "/v1/status"))
 
-    async def expire(self) -> Expired:
+    async def expire(self, *, dry_run: bool = False) -> Expired:
         """Everything past its time has ended: blobs, hidden names, unfinished uploads."""
-        answer = await self._transport.json("POST", "/v1/upkeep/expire", answer_timeout_s=RUN_TIMEOUT_S)
+        query = {"dry_run": 1 if dry_run else None}
+        answer = await self._transport.json("POST", "/v1/upkeep/expire", query, answer_timeout_s=RUN_TIMEOUT_S)
         return parsed("report", _expired, answer)
 
     async def collect_garbage(self, *, dry_run: bool = False, force: bool = False) -> Collected:

@@ -50,7 +50,7 @@ async def send(
                 timeout=aiohttp.ClientTimeout(total=None, sock_read=None),
             )
             async with response:
-                return await transport.read_json(response), body.digest
+                return await transport.read_json(response), await body.digest()
     except TimeoutError as error:
         raise body.lost(transport.stalled()) from error
     except ConnectionLost as error:
@@ -68,11 +68,14 @@ class _Body:
         self._idle_timeout_s = idle_timeout_s
         self._progress = progress
         self._hash = hashlib.sha512()
+        self._hashing: asyncio.Future[None] | None = None  # of the newest piece; those before it are hashed
         self._sent = 0
         self._is_sent = False
 
-    @property
-    def digest(self) -> Digest:
+    async def digest(self) -> Digest:
+        """Of all that was sent. The answer may be here before the last piece is hashed."""
+        if self._hashing is not None:
+            await self._hashing
         return Digest(self._hash.digest())
 
     def lost(self, error: ConnectionLost) -> ConnectionLost:
@@ -85,10 +88,11 @@ class _Body:
         try:
             async for piece in self._checked_pieces():
                 # The hash of a piece is made in a thread while its slices leave.
-                hashed = asyncio.get_running_loop().run_in_executor(None, self._hash.update, piece)
+                self._hashing = asyncio.get_running_loop().run_in_executor(None, self._hash.update, piece)
                 for start in range(0, len(piece), SLICE):
                     yield self._counted(memoryview(piece)[start : start + SLICE])
-                await hashed
+                # Shielded: aiohttp may end this generator when it has the answer, and `digest` waits for the hash.
+                await asyncio.shield(self._hashing)
         except Exception as error:
             self.failure = error
             raise

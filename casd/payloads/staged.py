@@ -373,8 +373,11 @@ class LocalStaged:
         return await asyncio.shield(self._start(self._place.disk, what, call, *args))
 
     async def _give_up(self) -> None:
-        """After a failed disk call: what was not synced before is gone."""
-        await self._let_go(self._close if self._is_kept else self._drop)
+        """After a failed disk call: what was not synced before is gone.
+
+        So is a file whose entry was never synced: the kernel may have dropped it and call the folder clean.
+        """
+        await self._let_go(self._close if self._is_kept and self._is_named else self._drop)
 
     async def _guarded(self, work: Awaitable[R]) -> R:
         """Return what `work` gives; if a disk call failed in it, the bytes are gone and so is the stage."""

@@ -41,7 +41,7 @@ async def receiving(
     Raises UploadNotFound, Forbidden, UploadBusy when another request sends this part, Conflict where its place is
     another part's or the upload is finished, SizeMismatch for fewer bytes, StorageFull, StorageFailed.
     """
-    async with uploads.turn(principal, uuid, is_in_parts=True, part=number) as session:
+    async with uploads.turn(principal, uuid, is_in_parts=True, part=number, takes_bytes=True) as session:
         turn = session.part_turns[number]
         receiving = Receiving(uploads, session, turn, number, place)
         try:

@@ -3,7 +3,7 @@
 One request at a time has its *turn*; of an upload in parts, one for each part, or one for the whole. A newer one of the
 same token cuts an older one off, any other may when nothing has arrived for TAKE_OVER_S, so that no connection that
 died unseen keeps anybody waiting. Between two turns the stage stays open, with the state of its hashes, until it has
-rested for REST_S: then descriptor and reservation go.
+rested for REST_S, or RESTING others have rested for less: then descriptor and reservation go.
 """
 
 import asyncio
@@ -18,6 +18,7 @@ from casd.payloads.base import Staged
 
 TAKE_OVER_S = 10.0  # without a byte: then whoever comes next may take over
 REST_S = 120.0  # between two turns; a client that reconnects within it costs no second read
+RESTING = 256  # at most: a descriptor each, where a process has 1024 unless somebody raised that
 
 
 @dataclass(slots=True)
@@ -26,14 +27,18 @@ class Turn:
 
     token: UUID
     progressed_at: float
+    takes_bytes: bool  # from a client, who may never send them; other work ends by itself
     is_cut_off: bool = False
     is_ended_early: bool = False  # it was cut off while bytes were waited for
     deadline: asyncio.Timeout | None = None  # while bytes are waited for; what else it does is short, or must end whole
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     place: ByteRange | None = None  # of the part that it takes
 
-    def may_be_cut_off_by(self, token: UUID) -> bool:
-        return token == self.token or asyncio.get_running_loop().time() - self.progressed_at >= TAKE_OVER_S
+    def yields_to(self, token: UUID) -> bool:
+        """Whether a request of that token may have the upload as soon as this turn has ended."""
+        if not self.takes_bytes or token == self.token:
+            return True
+        return asyncio.get_running_loop().time() - self.progressed_at >= TAKE_OVER_S
 
     def cut_off(self) -> None:
         """Make way for a newer request."""
@@ -78,7 +83,8 @@ class Session:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # of the stage, where several turns share it
     rest: asyncio.TimerHandle | None = None
     recording: asyncio.Task[None] | None = None
-    recorded_at: float = 0.0
+    recorded_at: float = 0.0  # or tried to
+    tried_offset: int = 0  # in this turn, while more arrived
 
     @property
     def turns(self) -> Sequence[Turn]:
@@ -97,6 +103,7 @@ class Sessions:
 
     def __init__(self) -> None:
         self._sessions: dict[UUID, Session] = {}
+        self._resting: dict[UUID, Session] = {}  # the longest first
         self._suspending: set[asyncio.Task[None]] = set()
 
     def get(self, uuid: UUID) -> Session | None:
@@ -130,7 +137,7 @@ class Sessions:
         Raises UploadBusy.
         """
         older = session.in_the_way(part)
-        if not all(turn.may_be_cut_off_by(token) for turn in older):
+        if not all(turn.yields_to(token) for turn in older):
             raise UploadBusy("another client is sending this upload", session.upload.offset)
         for turn in older:
             turn.cut_off()
@@ -138,16 +145,18 @@ class Sessions:
             await turn.ended.wait()
 
     @asynccontextmanager
-    async def hold(self, session: Session, token: UUID, part: int | None = None) -> AsyncIterator[Turn]:
+    async def hold(
+        self, session: Session, token: UUID, part: int | None = None, *, takes_bytes: bool = False
+    ) -> AsyncIterator[Turn]:
         """Have the upload, or one part of it, in hand; nobody is in the way."""
         assert not session.in_the_way(part)
         now = asyncio.get_running_loop().time()
-        turn = Turn(token, now)
+        turn = Turn(token, now, takes_bytes)
         if part is None:
             session.turn = turn
         else:
             session.part_turns[part] = turn
-        session.recorded_at = now
+        session.recorded_at, session.tried_offset = now, 0
         self._stop_rest(session)
         try:
             yield turn
@@ -161,7 +170,9 @@ class Sessions:
                 self._start_rest(session)
 
     async def close(self) -> None:
-        """Let go of all stages; no turn may be under way."""
+        """Let go of all stages; no turn may begin. One that is under way is ending: whoever had it was cancelled."""
+        while turns := [session.turn for session in self._sessions.values() if session.turn is not None]:
+            await turns[0].ended.wait()
         for session in list(self._sessions.values()):
             self._suspend(session)
         while self._suspending:
@@ -169,8 +180,12 @@ class Sessions:
 
     def _start_rest(self, session: Session) -> None:
         session.rest = asyncio.get_running_loop().call_later(REST_S, self._suspend, session)
+        self._resting[session.upload.uuid] = session
+        if len(self._resting) > RESTING:
+            self._suspend(next(iter(self._resting.values())))
 
     def _stop_rest(self, session: Session) -> None:
+        self._resting.pop(session.upload.uuid, None)
         if session.rest is not None:
             session.rest.cancel()
             session.rest = None

@@ -135,7 +135,7 @@ class Uploads:
         session = self._sessions.get(uuid)
         if session is None or session.turn is None:
             return session.upload if session else upload
-        if not session.turn.may_be_cut_off_by(principal.token):
+        if not session.turn.yields_to(principal.token):
             return session.upload
         async with self.turn(principal, uuid) as session:
             return session.upload
@@ -147,12 +147,12 @@ class Uploads:
         That holds however the block ends, for a client that hangs up too. Raises UploadNotFound, Forbidden,
         OffsetConflict, UploadBusy when another request has it or takes over, StorageFull, StorageFailed.
         """
-        async with self.turn(principal, uuid) as session:
+        async with self.turn(principal, uuid, takes_bytes=True) as session:
             upload, turn = session.upload, session.turn
             assert turn is not None
             if upload.blob is not None or offset != upload.offset:
                 raise OffsetConflict(offset, upload.offset)
-            await self.open(session)
+            await to_the_end(self.open(session))
             try:
                 async with turn.waiting_for_bytes():
                     yield Appending(self, session)
@@ -191,18 +191,26 @@ class Uploads:
 
     async def expire(self) -> int:
         """End uploads past their time, with their bytes; returns how many. Those that a request has go on."""
-        ended = 0
+        total = 0
         while True:
             expired = await self.store.catalogue.expired_uploads(self.store.now(), EXPIRY_BATCH)
-            resting = [upload for upload in expired if not self._sessions.has_turn(upload.uuid)]
-            for upload in resting:
-                session = self._sessions.of(upload)
-                if not session.turns:
-                    async with self._sessions.hold(session, upload.token):
-                        await to_the_end(self._forget(session))
-            ended += len(resting)
-            if len(expired) < EXPIRY_BATCH or not resting:
-                return ended
+            ended = sum([await self._end_expired(upload) for upload in expired])
+            total += ended
+            if len(expired) < EXPIRY_BATCH or not ended:
+                return total
+
+    async def _end_expired(self, upload: Upload) -> bool:
+        """End it unless a request has it, or had it a moment ago and prolonged it; returns whether it did."""
+        session = self._sessions.of(upload)
+        if session.turns:
+            return False
+        async with self._sessions.hold(session, upload.token):
+            with suppress(UploadNotFound):
+                await self._refresh(session)
+                if session.upload.expires_at <= self.store.now():
+                    await to_the_end(self._forget(session))
+                    return True
+            return False
 
     # -- who may, and when --------------------------------------------------------------------------------
 
@@ -220,7 +228,13 @@ class Uploads:
 
     @asynccontextmanager
     async def turn(
-        self, principal: Principal, uuid: UUID, *, is_in_parts: bool | None = False, part: int | None = None
+        self,
+        principal: Principal,
+        uuid: UUID,
+        *,
+        is_in_parts: bool | None = False,
+        part: int | None = None,
+        takes_bytes: bool = False,
     ) -> AsyncIterator[Session]:
         """Have the upload in hand, alone, or one part of it. Raises UploadNotFound, Forbidden, UploadBusy."""
         while True:
@@ -228,14 +242,18 @@ class Uploads:
             if not session.in_the_way(part):
                 break
             await self._sessions.free(session, principal.token, part)
-        async with self._sessions.hold(session, principal.token, part):
-            if session.staged is None and len(session.turns) == 1:  # nobody else has it now: what the row says is so
-                upload = await self.store.catalogue.upload(uuid)
-                if upload is None:
-                    self._sessions.drop(session)
-                    raise UploadNotFound(f"there is no upload {uuid}")
-                session.upload = upload
+        async with self._sessions.hold(session, principal.token, part, takes_bytes=takes_bytes):
+            await self._refresh(session)
             yield session
+
+    async def _refresh(self, session: Session) -> None:
+        """What is known of an upload that nobody else has now is what its row says. Raises UploadNotFound."""
+        if session.staged is None and len(session.turns) == 1:
+            upload = await self.store.catalogue.upload(session.upload.uuid)
+            if upload is None:
+                self._sessions.drop(session)
+                raise UploadNotFound(f"there is no upload {session.upload.uuid}")
+            session.upload = upload
 
     # -- what is done in a turn ---------------------------------------------------------------------------
 
@@ -280,13 +298,17 @@ class Uploads:
     def record_behind(self, session: Session) -> None:
         """Record what a flush has made durable, while more arrives."""
         is_recording = session.recording is not None and not session.recording.done()
-        if session.staged is not None and session.staged.durable_size > session.upload.offset and not is_recording:
-            session.recording = asyncio.create_task(self._record_quietly(session, session.staged.durable_size))
+        offset = session.staged.durable_size if session.staged is not None else 0
+        # What could not be recorded is tried again with the next flush and at the turn's end, not with every piece.
+        if offset > max(session.upload.offset, session.tried_offset) and not is_recording:
+            session.tried_offset = offset
+            session.recording = asyncio.create_task(self._record_quietly(session, offset))
 
     async def _record_quietly(self, session: Session, offset: int) -> None:
         try:
             await self._record(session, offset)
         except CasdError as error:  # the turn's end records again, and tells
+            session.recorded_at = asyncio.get_running_loop().time()
             log.warning("offset not recorded upload=%s error=%s", session.upload.uuid, error)
 
     async def cut_back(self, session: Session, size: int) -> None:
@@ -312,12 +334,12 @@ class Uploads:
             else:
                 more |= {"keep_versions": target.keep_versions, "unless_same": target.unless_same}
                 await store.publish(principal, target.namespace, target.name, staged, about, **more)
-        except DigestMismatch as error:
-            await self._forget(session)
-            raise UploadMismatch(str(error)) from None
-        except BaseException:
+        except BaseException as error:
             session.staged = None
             await staged.suspend()
+            if isinstance(error, DigestMismatch):
+                await self._forget(session)
+                raise UploadMismatch(str(error)) from None
             raise
         self._sessions.drop(session)
         session.staged = None

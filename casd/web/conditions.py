@@ -55,6 +55,11 @@ def evaluate(headers: Mapping[str, str], validators: Validators) -> Outcome:
     return Outcome.GO_ON
 
 
+def may_change(headers: Mapping[str, str], etag: str) -> bool:
+    """Whether If-Match lets happen a change of what has this tag (RFC 9110, 13.1.1)."""
+    return "If-Match" not in headers or _matches(headers["If-Match"], etag, strong=True)
+
+
 def range_applies(if_range: str | None, validators: Validators) -> bool:
     """Whether If-Range lets the Range stand (RFC 9110, 13.1.5): the same strong tag, or exactly the same date."""
     if if_range is None:

@@ -5,17 +5,13 @@ import binascii
 import re
 
 from casd.errors import InvalidInput
-from casd.model import Blob, Expected
+from casd.model import Expected
 
 LENGTHS = {"sha-512": 64, "sha-256": 32}  # bytes; other algorithms are let pass unchecked
 
 _KEY = r"[a-z*][a-z0-9_.*-]*"
 _MEMBER = re.compile(rf"({_KEY})=:([A-Za-z0-9+/=]*):(?:;[^,]*)?")
 _WANT = re.compile(rf"({_KEY})=(\d{{1,2}})(?:;[^,]*)?", re.ASCII)
-
-
-def repr_digest(blob: Blob) -> str:
-    return member("sha-512", blob.digest.raw)
 
 
 def member(algorithm: str, digest: bytes) -> str:

@@ -41,7 +41,7 @@ EXPECTATION = web.RequestKey("expectation", str)  # of an Expect header that is 
 
 
 def store_of(request: web.Request) -> BlobStore:
-    return request.config_dict[STORE]
+    return request.app[STORE]  # there is one application, and `config_dict` looks for others: 3 us, several times over
 
 
 def anyone(request: web.Request) -> Principal | None:

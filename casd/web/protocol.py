@@ -314,11 +314,22 @@ class Front:
         headers = one_line_each(message.headers)
         expectation = headers.pop(hdrs.EXPECT, "")
         request = self._make_request(
-            message._replace(headers=CIMultiDictProxy(headers)), payload, protocol, writer, task
+            message._replace(path=origin_form(message.path), headers=CIMultiDictProxy(headers)),
+            payload,
+            protocol,
+            writer,
+            task,
         )
         # HTTP/1.0 has no interim answers, so its clients do not mean it (RFC 9110, 10.1.1).
         request[EXPECTATION] = expectation if message.version >= HttpVersion11 else ""
         return request
+
+
+def origin_form(target: str) -> str:
+    """Path and query of a request's target; the absolute form is for servers to take too (RFC 9112, 3.2.2)."""
+    if target.startswith("/") or "://" not in target.partition("?")[0]:
+        return target
+    return "/" + target.partition("://")[2].partition("/")[2]
 
 
 def one_line_each(headers: Mapping[str, str]) -> CIMultiDict[str]:

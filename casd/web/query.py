@@ -33,8 +33,6 @@ def raw_segments(request: web.Request) -> list[str]:
     path = request.raw_path.partition("?")[0]
     if "#" in path:
         raise InvalidInput("a # in a path is written %23")
-    if not path.startswith("/"):  # the absolute form, which every server takes (RFC 9112, 3.2.2)
-        path = "/" + path.partition("://")[2].partition("/")[2]
     return path.split("/")[1:]
 
 

@@ -34,7 +34,7 @@ def announced_size(request: web.Request) -> int | None:
     if request.headers.get(hdrs.TRANSFER_ENCODING, "chunked").strip().lower() != "chunked":
         raise UnsupportedEncoding("casd takes no other Transfer-Encoding than chunked")  # it would store coded bytes
     size = request.content_length
-    limit = request.config_dict[LIMITS].max_body_bytes
+    limit = request.app[LIMITS].max_body_bytes
     if size is not None and size > limit:
         raise TooLarge("the body", limit)
     partial = request.headers.get(hdrs.CONTENT_RANGE)
@@ -54,7 +54,7 @@ class Sink(Protocol):
 async def receive(request: web.Request, into: Sink) -> None:
     """Append the whole body. Raises as `pump` and `next_piece`."""
     await proceed(request)
-    await pump(lambda: next_piece(request), into, request.config_dict[LIMITS].max_body_bytes)
+    await pump(lambda: next_piece(request), into, request.app[LIMITS].max_body_bytes)
 
 
 async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_bytes: int) -> None:
@@ -71,18 +71,20 @@ async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_byte
             if size > limit_bytes:
                 raise TooLarge("the body", limit_bytes)
             if writing is not None:
-                await writing
+                await asyncio.shield(writing)
             writing = asyncio.create_task(into.append(data))
         if writing is not None:
-            await writing
+            await asyncio.shield(writing)
     finally:
-        if writing is not None and not writing.done():
+        if writing is not None:
+            # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
             await asyncio.wait([writing])
+            writing.exception()  # looked at, so that nobody logs it as never looked at
 
 
 async def next_piece(request: web.Request) -> bytes:
     """What has arrived of the body, empty at its end. Raises BodyTimeout, InvalidInput."""
-    idle_timeout_s = request.config_dict[LIMITS].body_idle_timeout_s
+    idle_timeout_s = request.app[LIMITS].body_idle_timeout_s
     try:
         async with asyncio.timeout(idle_timeout_s):
             return await request.content.readany()

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import json
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ QUICK_SLOW_S = 0.2
 
 def main() -> int:
     options = parse()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     for tool, package in (("nginx", "nginx"), ("wrk", "wrk")):
         if not (nginx_binary() if tool == "nginx" else shutil.which(tool)):
             print(f"{tool} is not installed: apt install {package}", file=sys.stderr)
@@ -41,6 +43,8 @@ def main() -> int:
     about.append(f"at the end {load_average()}")
     judged = judge(outcomes)
     print("\n".join([about[-1], *target_lines(judged)]))
+    if options.quick:
+        print("  tiny sizes: none of these figures means anything")
     if options.json:
         options.json.write_text(json.dumps(as_json(about, rounds, outcomes, judged), indent=1) + "\n")
     return 0

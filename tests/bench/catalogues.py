@@ -3,7 +3,6 @@
 They are filled by SQL, with the daemon stopped, and have no payload files: nothing here reads bytes.
 """
 
-import base64
 import functools
 import hashlib
 import random
@@ -31,7 +30,7 @@ INSERT = {
       VALUES (:id, :digest, :sha256, :xxh3, 4096, 1, 0, :at, :at)""",
     "blob": """
       INSERT INTO blob (id, uuid, namespace_id, payload_id, holds_itself, version_count, content_type, created_at)
-      VALUES (:id, :uuid, :namespace, :id, 1, 1, 'application/octet-stream', :at)""",
+      VALUES (:id, :uuid, :namespace, :id, 1, 1, :content_type, :at)""",
     "name": """
       INSERT INTO name (id, uuid, namespace_id, name, created_at)
       VALUES (:id, :name_uuid, :namespace, :name, :at)""",
@@ -56,6 +55,10 @@ def name_of(number: int) -> str:
     return f"images/{number % 100:02d}/{number:08d}.img"
 
 
+def content_type_of(number: int) -> str:
+    return f"bench/{number % 100:02d}"
+
+
 def rows(start: int, stop: int, namespace: int, at: int) -> Iterator[dict[str, object]]:
     for number in range(start, stop):
         digest = digest_of(number)
@@ -68,6 +71,7 @@ def rows(start: int, stop: int, namespace: int, at: int) -> Iterator[dict[str, o
             "name_uuid": uuid_of(-1 - number).bytes,
             "name": name_of(number).encode(),
             "namespace": namespace,
+            "content_type": content_type_of(number),
             "at": at + number,
         }
 
@@ -123,18 +127,13 @@ class Catalogues:
         return rated(answers, seconds, usage.cpu_s, client_s)
 
 
-def page_of_blobs(number: int) -> str:
-    after = base64.urlsafe_b64encode(uuid_of(number).bytes + NAMESPACE.encode()).decode()
-    return f"/v1/blobs?limit={PAGE}&cursor={after}"
-
-
 TARGETS: dict[str, Callable[[int], str]] = {
     "look-up by UUID": lambda number: f"/v1/blobs/{uuid_of(number)}/data",
     "look-up by digest": lambda number: f"/v1/payloads/sha512/{digest_of(number).hex()}",
     "look-up by name": lambda number: f"/v1/names/{NAMESPACE}/{name_of(number)}",
     "search by checksum": lambda number: f"/v1/checksums/sha512/{digest_of(number).hex()}",
     "page of names": lambda number: f"/v1/names/{NAMESPACE}?limit={PAGE}&prefix=images/{number % 100:02d}/",
-    "page of blobs": page_of_blobs,
+    "page of blobs": lambda number: f"/v1/blobs?limit={PAGE}&content_type={content_type_of(number)}",
 }
 
 

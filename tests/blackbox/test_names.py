@@ -376,6 +376,7 @@ def test_name_info_is_told_and_changed(us: Party) -> None:
     assert us.reader.ask("GET", url).json == changed.json  # it is the name's, not the version's
     assert us.writer.ask("PATCH", url, {"keep_versions": None}).json == fresh | changes | {"keep_versions": None}
     assert us.writer.ask("PATCH", url, {}).status == 200
+    assert us.writer.ask("PATCH", url, dict.fromkeys(changes)).json == fresh  # null puts back what a new name has
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,9 @@ ROUTES = {  # every path of section 8 that is built, and the methods of its row
     f"/v1/tokens/{UUID}": {"DELETE"},
     "/v1/namespaces": {"GET"},
     "/v1/namespaces/default": {"GET", "PUT"},
+    "/v1/signed-urls": {"POST"},
+    "/v1/signing-keys": {"GET", "POST"},
+    "/v1/status": {"GET"},
     "/v1/upkeep/expire": {"POST"},
     "/v1/upkeep/collect-garbage": {"POST"},
 }

@@ -140,6 +140,12 @@ class Call:
     body: Any = None
     is_open: bool = False  # "anonymous_read opens …": also without a token
 
+    def asked(self, wire: Wire, things: dict[str, str], method: str = "") -> Answer:
+        body = self.body
+        if isinstance(body, dict):
+            body = {key: value.format(**things) if key == "path" else value for key, value in body.items()}
+        return wire.ask(method or self.method, self.path.format(**things), body)
+
     def status(self, right: Right) -> int:
         if right.who.role is None and not (self.is_open and right.who.is_nobody and right.where.anonymous_read):
             return 401
@@ -164,6 +170,15 @@ READS = [
     Call("GET", "/v1/blobs?namespace={namespace}", reading),
     Call("GET", "/v1/namespaces/{namespace}", belonging),
 ]
+SIGNED = [
+    Call("POST", "/v1/signed-urls", rights, {"path": path, "expires_in": 60})
+    for path, rights in (
+        (BLOB + "/data", by_uuid),
+        ("/v1/payloads/sha512/{digest}", seeing),
+        ("/v1/names/" + NAME, seeing),
+        ("/v1/names/" + NAME + "?version=1", seeing),
+    )
+]
 WRITES = [
     Call("POST", "/v1/blobs?namespace={namespace}", writing, b"x"),
     Call("PUT", "/v1/names/" + NAME, writing, b"x"),
@@ -181,6 +196,9 @@ ADMINS = [
     Call("POST", "/v1/tokens", administering, {"name": "x", "role": "reader", "namespaces": ["x"]}),
     Call("GET", "/v1/tokens", administering),
     Call("PUT", "/v1/namespaces/{namespace}", administering, {}),
+    Call("GET", "/v1/signing-keys", administering),
+    Call("POST", "/v1/signing-keys", administering),
+    Call("GET", "/v1/status", administering),
     Call("POST", "/v1/upkeep/expire", administering),
     Call("POST", "/v1/upkeep/collect-garbage?dry_run=1", administering),
 ]
@@ -283,16 +301,16 @@ def test_everybody_may_do_just_what_the_text_says(town: Town, somebody: str, pla
     things, absent = town.new_things(place) if writing(right) == 200 else town.things(place), nothing()
     wrong, apart = [], []
 
-    for call in READS + ADMINS + WRITES:
+    for call in READS + SIGNED + ADMINS + WRITES:
         methods = [call.method, "HEAD"] if call.method == "GET" else [call.method]
         for method in methods:
-            answer = wire.ask(method, call.path.format(**things), call.body)
+            answer = call.asked(wire, things, method)
             expected = call.status(right)
             is_right = answer.status in (200, 201, 204) if expected == 200 else answer.status == expected
             if not is_right:
                 wrong.append(f"{method} {call.path}: {answer.status} instead of {expected}")
             if method != "HEAD" and (expected in (401, 404) or (expected == 403 and call in ADMINS)):
-                other = wire.ask(method, call.path.format(**absent), call.body)
+                other = call.asked(wire, absent, method)
                 if told(answer, things) != told(other, absent):
                     apart.append((method, call.path, told(answer, things), told(other, absent)))
 
@@ -315,7 +333,7 @@ def test_who_must_not_write_changes_nothing(town: Town, place: str) -> None:
         right = Right(who, place, WHERE[place])
         for call in WRITES:
             if call.status(right) != 200:
-                town.wires[somebody].ask(call.method, call.path.format(**things), call.body)
+                call.asked(town.wires[somebody], things)
 
     assert state() == before
 
@@ -389,6 +407,17 @@ def test_what_anybody_may_read_may_be_cached_by_anybody(town: Town, place: str) 
         town.wires["nobody"].ask("GET", f"/v1/names/{things['namespace']}/{things['name']}")["Cache-Control"]
         == "no-cache"
     )
+
+
+@pytest.mark.parametrize("place", WHERE)
+def test_a_signed_url_opens_what_its_signer_may_read_to_nobody_in_particular(town: Town, place: str) -> None:
+    things = town.things(place)
+    for somebody, who in WHO.items():
+        for call in SIGNED:
+            if call.status(Right(who, place, WHERE[place])) == 200:
+                url = call.asked(town.wires[somebody], things).json["url"].removeprefix(town.daemon.url)
+                answer = town.wires["nobody"].ask("GET", url)
+                assert hashlib.sha512(answer.body).hexdigest() == things["digest"], (somebody, call.body)
 
 
 def test_settings_count_at_once(town: Town, us: Party) -> None:

@@ -3,9 +3,11 @@
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from casd.client import (
     open_descriptor,
     open_path,
 )
+from casd.client.transport import Transport
 from tests.client.conftest import Connect, Payload
 from tests.client.test_download import read
 from tests.proxy import Fault, Proxy
@@ -73,6 +76,34 @@ async def test_what_follows_in_a_redirected_file_is_stored(client: Client, tmp_p
             blob = await client.put_blob(source)
 
     assert blob.sha256 == hashlib.sha256(b"second\n").hexdigest()
+
+
+async def test_an_answer_that_is_quicker_than_the_hash_is_waited_for(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_answered = threading.Event()
+
+    class SlowHash:
+        def __init__(self) -> None:
+            self.hash = hashlib.new("sha512")
+            self.digest = self.hash.digest
+
+        def update(self, piece: bytes) -> None:
+            is_answered.wait()
+            self.hash.update(piece)
+
+    async def read_json(transport: Transport, response: Any) -> Any:
+        answer = await original(transport, response)
+        asyncio.get_running_loop().call_soon(is_answered.set)
+        return answer
+
+    original = Transport.read_json
+    monkeypatch.setattr(Transport, "read_json", read_json)
+    monkeypatch.setattr("casd.client.sending.hashlib", SimpleNamespace(sha512=SlowHash))
+
+    blob = await client.put_blob(Payload(b"small").source(5))
+
+    assert blob.digest == Payload(b"small").digest
 
 
 async def test_a_name_gets_its_next_version(client: Client, name: str, payload: Payload) -> None:

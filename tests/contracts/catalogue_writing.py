@@ -263,6 +263,23 @@ class WriteContract:
         assert info == await desk.catalogue.name_info(ALICE, NAME)
         assert (await update(ALICE, NAME, {"keep_versions": None})).keep_versions is None
 
+    async def test_a_name_that_is_not_as_expected_is_not_changed(self, desk: Desk) -> None:
+        await desk.publish()
+        update = desk.catalogue.update_name
+        before = await update(ALICE, NAME, {"metadata": {"a": 1}, "shared": True})
+        asked: list[NameInfo] = []
+
+        def refuse(info: NameInfo) -> bool:
+            asked.append(info)
+            return False
+
+        assert await outcome(update(ALICE, NAME, {"metadata": {}, "shared": False}, refuse)) is PreconditionFailed
+        assert await outcome(update(ALICE, "absent", {"shared": False}, refuse)) is NameNotFound
+
+        assert asked == [before]
+        assert await desk.catalogue.name_info(ALICE, NAME) == before
+        assert (await update(ALICE, NAME, {"shared": False}, lambda info: info.shared)).shared is False
+
     async def test_a_field_that_a_name_does_not_have_is_refused(self, desk: Desk) -> None:
         await desk.publish()
 
@@ -339,8 +356,10 @@ class UpkeepContract:
         desk.clock.move(microseconds=1)  # versions of a name never share a time: the marker's is one later
         hidden_so_long = await desk.expire(hidden=timedelta(seconds=60))
         desk.clock.move(microseconds=1)
+        expirable = await desk.catalogue.expirable(desk.clock(), desk.clock() - timedelta(seconds=60))
         longer = await desk.expire(hidden=timedelta(seconds=60))
 
+        assert expirable == longer
         runs = (before, at_expiry, hidden_so_long, longer)
         assert [(done.blobs, done.names) for done in runs] == [(0, 0), (2, 0), (0, 0), (0, 1)]
         assert (await desk.catalogue.totals()).blobs == 1

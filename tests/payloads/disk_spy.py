@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-WATCHED = ("fsync", "fdatasync", "replace", "mkdir", "rmdir", "pwrite", "pread", "ftruncate", "unlink")
+WATCHED = ("fsync", "fdatasync", "replace", "mkdir", "rmdir", "pwrite", "pread", "ftruncate", "unlink", "link")
 PATIENCE_S = 30  # for a thread to come to a point that it always comes to
 
 
@@ -20,7 +20,7 @@ class Plan:
     """What happens to the next call that fits."""
 
     call: str
-    path: str  # a pattern; for `replace` of the target
+    path: str  # a pattern; for `replace` and `link` of the target
     error: int | None = None
     reached: threading.Event = field(default_factory=threading.Event)
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -56,7 +56,7 @@ class DiskSpy:
 
     def _spying(self, name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def spy(subject: Any, *args: Any, **more: Any) -> Any:
-            path = self._path_of(args[0] if name == "replace" else subject)
+            path = self._path_of(args[0] if name in ("replace", "link") else subject)
             if path is None:
                 return real(subject, *args, **more)
             self.calls.append((name, path))

@@ -146,9 +146,14 @@ class SqliteCatalogue(SqliteReading):
     async def rename_name(self, namespace: str, name: str, new_name: str) -> None:
         await self._writer.write(names.rename, namespace, name, new_name)
 
-    async def update_name(self, namespace: str, name: str, changes: Mapping[str, object]) -> NameInfo:
-        await self._writer.write(infos.update, namespace, name, changes)
-        return await self._known_name(namespace, name)
+    async def update_name(
+        self,
+        namespace: str,
+        name: str,
+        changes: Mapping[str, object],
+        is_expected: Callable[[NameInfo], bool] | None = None,
+    ) -> NameInfo:
+        return await self._writer.write(infos.update, namespace, name, changes, is_expected)
 
     async def limit_versions(
         self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime
@@ -234,6 +239,15 @@ class SqliteCatalogue(SqliteReading):
             return Expired(blob_count, names.purge_hidden(db, touched, hidden, at, until, limit))
 
         return await self._writer.write(end)
+
+    async def expirable(self, now: datetime, hidden_before: datetime) -> Expired:
+        sql = """SELECT (SELECT count(*) FROM blob WHERE expires_at <= :now),
+          (SELECT count(*) FROM name WHERE hidden_at < :hidden),
+          (SELECT count(*) FROM upload WHERE expires_at <= :now)"""
+        ((blob_count, name_count, upload_count),) = await self._listings.rows(
+            sql, {"now": micros(now), "hidden": micros(hidden_before)}
+        )
+        return Expired(blob_count, name_count, upload_count)
 
     async def unreferenced(self, now: datetime, limit: int, after: bytes | None) -> Page[Unreferenced]:
         return await self._listings.unreferenced(micros(now), limit, after)

@@ -1,19 +1,28 @@
 """What belongs to a name as a whole, its rules and its metadata, each function inside a transaction of the writer."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from casd.catalogue.sqlite.names import id_of, retain, settle
-from casd.catalogue.sqlite.rows import changes_of, compact_json
+from casd.catalogue.sqlite.rows import NAME_FROM, NAME_INFO_COLUMNS, changes_of, compact_json, name_info_of
 from casd.catalogue.sqlite.writer import Touched
-from casd.errors import MetadataKeyNotFound, TooLarge
-from casd.model import JSON
+from casd.errors import MetadataKeyNotFound, PreconditionFailed, TooLarge
+from casd.model import JSON, NameInfo
 
 NAME_COLUMNS = {"shared": bool, "protected": bool, "keep_versions": int, "source_url": str}
 
 
-def update(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, changes: Mapping[str, object]) -> None:
+def update(
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    changes: Mapping[str, object],
+    is_expected: Callable[[NameInfo], bool] | None = None,
+) -> NameInfo:
     name_id = id_of(db, namespace, name)
+    if is_expected is not None and not is_expected(info(db, name_id)):
+        raise PreconditionFailed(f"{namespace}/{name} was changed meanwhile: read it again")
     touched.add((namespace, name))
     columns = {key: value for key, value in changes.items() if key != "metadata"}
     if columns:
@@ -25,6 +34,13 @@ def update(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, 
             "INSERT INTO name_metadata (name_id, key, value) VALUES (?, ?, ?)",
             [(name_id, key, compact_json(value)) for key, value in metadata.items()],
         )
+    return info(db, name_id)
+
+
+def info(db: sqlite3.Connection, name_id: int) -> NameInfo:
+    return name_info_of(
+        db.execute(f"SELECT {NAME_INFO_COLUMNS} FROM {NAME_FROM} WHERE m.id = ?", (name_id,)).fetchone()
+    )
 
 
 def limit_versions(

@@ -15,6 +15,8 @@ NATIVE = Dialect(
     credential=bearer,
     render_error=problem,
     routes=(
+        # Routes are tried in this order: the busiest of those that begin alike goes first.
+        Route("GET", "/v1/blobs/{uuid}/data", blobs.data, Access.ANYONE, is_signable=True),
         Route("GET", "/", service.root, Access.OPEN),
         Route("GET", "/healthz", service.healthz, Access.OPEN),
         Route("GET", "/readyz", service.readyz, Access.OPEN),
@@ -22,7 +24,6 @@ NATIVE = Dialect(
         Route("GET", "/v1/blobs", blobs.listing),
         Route("GET", "/v1/blobs/{uuid}", blobs.info, Access.ANYONE),
         Route("DELETE", "/v1/blobs/{uuid}", blobs.delete),
-        Route("GET", "/v1/blobs/{uuid}/data", blobs.data, Access.ANYONE, is_signable=True),
         Route("GET", "/v1/blobs/{uuid}/metadata", blobs.metadata),
         Route("GET", "/v1/blobs/{uuid}/metadata/{key:[^/]+}", blobs.metadata_value),
         Route("PUT", "/v1/blobs/{uuid}/metadata/{key:[^/]+}", blobs.set_metadata),
@@ -39,6 +40,7 @@ NATIVE = Dialect(
         Route("POST", "/v1/signed-urls", signing.add),
         Route("POST", "/v1/signing-keys", signing.add_key),
         Route("GET", "/v1/signing-keys", signing.keys),
+        Route("GET", "/v1/whoami", accounts.whoami),
         Route("POST", "/v1/tokens", accounts.add_token),
         Route("GET", "/v1/tokens", accounts.tokens),
         Route("DELETE", "/v1/tokens/{uuid}", accounts.revoke_token),

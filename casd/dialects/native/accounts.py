@@ -59,6 +59,18 @@ def refuse(what: str) -> str:
     raise InvalidInput(f"{what} is a list of namespaces, each a string")
 
 
+async def whoami(request: web.Request) -> web.StreamResponse:
+    principal = principal_of(request)
+    return json_response(
+        {
+            "id": str(principal.token),
+            "name": principal.name,
+            "role": principal.role.value,
+            "namespaces": list(principal.namespaces),
+        }
+    )
+
+
 async def tokens(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     page = await store_of(request).catalogue.tokens(page_limit(request), cursor(request))

@@ -1,5 +1,7 @@
 """Names: their bytes by version or time, what they are bound to, and how they are hidden and removed."""
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -9,10 +11,10 @@ from casd.auth import Principal
 from casd.dialects.native.blobs import description
 from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
 from casd.errors import BlobNotFound, InvalidInput, NameNotFound, NotFound
-from casd.model import Blob, BlobView, Version, checked_namespace
+from casd.model import JSON, Blob, BlobView, NameInfo, Version, checked_namespace
 from casd.store import BlobStore
 from casd.web.answers import json_response
-from casd.web.conditions import guard_of
+from casd.web.conditions import guard_of, may_change
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
 from casd.web.metadata import check_metadata_value, checked_metadata_key
@@ -33,6 +35,8 @@ from casd.web.send import REVALIDATE, Representation, send
 
 SKIP = 2  # "v1", "names"
 NAME_FIELDS = {"shared": bool, "protected": bool, "keep_versions": int, "metadata": dict}
+# What null brings back.
+NAME_DEFAULTS: dict[str, JSON] = {"shared": False, "protected": False, "keep_versions": None, "metadata": {}}
 
 
 async def put(request: web.Request) -> web.StreamResponse:
@@ -143,7 +147,16 @@ async def info(request: web.Request) -> web.StreamResponse:
     info = await store_of(request).catalogue.name_info(namespace, name)
     if info is None:
         raise NameNotFound(f"there is no name {namespace}/{name}")
-    return json_response(name_info_json(info))
+    return info_response(info)
+
+
+def info_response(info: NameInfo) -> web.Response:
+    return json_response(name_info_json(info), headers={"ETag": f'"{info_tag(info)}"'})
+
+
+def info_tag(info: NameInfo) -> str:
+    """Changes with whatever belongs to the name, so that If-Match keeps changes of others from being lost."""
+    return hashlib.sha256(json.dumps(name_info_json(info), sort_keys=True).encode()).hexdigest()
 
 
 async def readable_name(request: web.Request) -> tuple[str, str]:
@@ -158,6 +171,7 @@ async def update(request: web.Request) -> web.StreamResponse:
     namespace, name = namespace_and_name(request, SKIP)
     await store.writable_namespace(principal_of(request), namespace)
     changes = checked_fields(await read_json(request), NAME_FIELDS)
+    changes |= {field: NAME_DEFAULTS[field] for field in changes if changes[field] is None}
     keep = changes.get("keep_versions")
     if keep is not None and (not isinstance(keep, int) or not 1 <= keep < 1 << 31):
         raise InvalidInput("keep_versions is at least 1, or null for the namespace's rule")
@@ -165,4 +179,8 @@ async def update(request: web.Request) -> web.StreamResponse:
     for key, value in metadata.items() if isinstance(metadata, dict) else ():
         checked_metadata_key(key)
         check_metadata_value(value)
-    return json_response(name_info_json(await store.catalogue.update_name(namespace, name, changes)))
+    return info_response(
+        await store.catalogue.update_name(
+            namespace, name, changes, lambda info: may_change(request.headers, info_tag(info))
+        )
+    )

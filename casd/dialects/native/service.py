@@ -6,8 +6,9 @@ from dataclasses import asdict
 from aiohttp import web
 
 from casd import __version__
+from casd.catalogue.base import Expired
 from casd.errors import CasdError, StorageFull
-from casd.upkeep import CollectionReport, ExpiryReport, Run
+from casd.upkeep import CollectionReport, Run
 from casd.web.answers import json_response, time_text
 from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, WORDS, principal_of, store_of
 from casd.web.protocol import TRAFFIC
@@ -48,7 +49,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 
 async def expire(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
-    report = await request.config_dict[UPKEEP].expire()
+    report = await request.config_dict[UPKEEP].expire(dry_run=is_flagged(request, "dry_run"))
     return json_response(report_json(report))
 
 
@@ -60,7 +61,7 @@ async def collect_garbage(request: web.Request) -> web.StreamResponse:
     return json_response(report_json(report))
 
 
-def report_json(report: ExpiryReport | CollectionReport) -> dict[str, object]:
+def report_json(report: Expired | CollectionReport) -> dict[str, object]:
     facts = asdict(report)
     if isinstance(report, CollectionReport):
         facts["dry_run"] = facts.pop("is_dry_run")

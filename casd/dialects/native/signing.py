@@ -42,6 +42,7 @@ def checked_target(path: object) -> Target:
         raise InvalidInput("path is one of this daemon's, percent-encoded, such as /v1/blobs/<uuid>/data")
     if len(path) > PATH_LIMIT or "#" in path or " " in path:
         raise InvalidInput(f"path has at most {PATH_LIMIT} characters, no fragment and no space")
+    decode(path)  # well-formed, and so is each of its pieces
     return Target.of(path)
 
 
@@ -54,21 +55,15 @@ async def check_readable(store: BlobStore, principal: Principal, target: Target)
         case ["", "v1", "payloads", "sha512", hex]:
             await store.readable_payload(principal, digest_in_path(hex))
         case ["", "v1", "names", namespace, *segments]:
-            query = {decode_text(name): decode_text(value) for name, value in target.query}
+            query = {name.decode(): value.decode() for name, value in target.query}
+            if len(query) < len(target.query):  # which of them counts would be the order's to say, which is not signed
+                raise InvalidInput("a parameter of the query comes once")
             name = checked_name("/".join(segments))
             await version_asked_for(store, principal, checked_namespace(namespace), name, query)
         case _:
             raise InvalidInput(
                 "what can be signed: /v1/blobs/<uuid>/data, /v1/payloads/sha512/<hex>, /v1/names/<namespace>/<name>"
             )
-
-
-def decode_text(raw: bytes) -> str:
-    """Raises InvalidInput."""
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        raise InvalidInput("a query is UTF-8, percent-encoded") from None
 
 
 # -- keys ---------------------------------------------------------------------------------------------------------
