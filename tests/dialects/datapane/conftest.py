@@ -1,12 +1,14 @@
 """Users of Datapane's API: each a namespace with tokens, asking as its clients do; and uploads as they send them."""
 
 import gzip
+import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
+import pyarrow as pa
 import pytest
 
 from tests.conftest import Daemon
@@ -37,6 +39,13 @@ def facts_part(**facts: Any) -> bytes:
 
 def form(*parts: bytes) -> bytes:
     return b"".join(parts) + f"--{LIMIT}--\r\n".encode()
+
+
+def arrow_file(table: pa.Table, rows_in_batch: int | None = None, **options: Any) -> bytes:
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
+        writer.write_table(table, rows_in_batch)
+    return sink.getvalue()
 
 
 class User:

@@ -3,31 +3,28 @@
 import csv
 import datetime
 import io
+import struct
 import subprocess
 import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import openpyxl
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from casd.dialects.datapane import frames, tables
+from casd.dialects.datapane import DATAPANE, frames, tables
 from casd.dialects.datapane.frames import Shape
-from tests.dialects.datapane.conftest import ARROW, OLD, User, refused
+from tests.dialects.datapane.conftest import ARROW, FORM, OLD, User, arrow_file, facts_part, file_part, form, refused
+from tests.web.house import loop_name as loop_name
+from tests.web.house import open_house, run_on
 from tests.web.wire import Answer, payload_file
 
 CSV, EXCEL = "text/csv; charset=utf-8", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
-
-
-def arrow_file(table: pa.Table, rows_in_batch: int | None = None, **options: Any) -> bytes:
-    sink = io.BytesIO()
-    with pa.ipc.new_file(sink, table.schema, options=pa.ipc.IpcWriteOptions(**options)) as writer:
-        writer.write_table(table, rows_in_batch)
-    return sink.getvalue()
 
 
 TABLE = pa.table({"a": [1, 2, 3], "b": ["x", "=1+1", None], "c": [1.5, None, float("nan")]})
@@ -122,9 +119,9 @@ def test_what_only_says_that_it_is_a_frame_has_no_shape(us: User) -> None:
 # -- export -----------------------------------------------------------------------------------------------------------
 
 
-def exported(us: User, data: bytes, form: str, kind: str = ARROW) -> Answer:
+def exported(us: User, data: bytes, as_format: str, kind: str = ARROW) -> Answer:
     blob = us.upload("the frame", data, kind)
-    return us.follow(f"{blob['export_url']}&export_format={form}")
+    return us.follow(f"{blob['export_url']}&export_format={as_format}")
 
 
 def test_as_csv(us: User) -> None:
@@ -216,6 +213,30 @@ def test_without_the_extra_it_says_so(kind: str, options: tuple[str, ...], tmp_p
     assert b"pyarrow is not installed" in done.stderr
 
 
+def test_a_daemon_without_the_extra_says_how_to_get_it(
+    tmp_path: Path, loop_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec {sys.executable} -S "$@"\n')  # without site-packages
+    bare.chmod(0o700)
+    monkeypatch.setattr(sys, "executable", str(bare))
+
+    async def work() -> tuple[int, dict[str, str]]:
+        async with open_house(tmp_path / "data", dialects=(DATAPANE,)) as house, aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{house.port}"
+            headers = {"Authorization": f"Token {house.secret}"}
+            body = form(file_part(arrow_file(TABLE), ARROW, None), facts_part(name="df"))
+            async with session.post(f"{url}/api/blobs/", data=body, headers=FORM | headers) as answer:
+                link = (await answer.json())["export_url"]
+            async with session.get(f"{url}{link}&export_format=CSV") as answer:
+                return answer.status, await answer.json()
+
+    status, told = run_on(loop_name, work())
+
+    assert (status, told["code"]) == (501, "export-not-installed")
+    assert "pip install 'casd[dataframes]'" in told["detail"]
+
+
 def test_a_sheet_has_its_limits(tmp_path: Path) -> None:
     wide = pa.table({f"c{at}": [1] for at in range(tables.EXCEL_COLUMNS + 1)})
 
@@ -225,18 +246,20 @@ def test_a_sheet_has_its_limits(tmp_path: Path) -> None:
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
-    compressed = arrow_file(pa.table({"a": pa.nulls(200_000_000, pa.int64()).fill_null(0)}), compression="zstd")
-    assert len(compressed) < 10_000_000
+    """A compressed buffer begins with the size that it says to have: memory is taken before the lie is found."""
+    data = arrow_file(pa.table({"a": [7] * 123_457}), compression="zstd")
+    honest, lie = struct.pack("<q", 8 * 123_457), struct.pack("<q", 8 << 30)
+    assert data.count(honest) == 1
 
-    done = run_program("csv", compressed, tmp_path)
+    done = run_program("csv", data.replace(honest, lie), tmp_path)
 
     assert (done.returncode, done.stdout) == (tables.TOO_LARGE, b"")
 
 
-@pytest.mark.parametrize("form", ["CSV", "EXCEL"])
+@pytest.mark.parametrize("as_format", ["CSV", "EXCEL"])
 @pytest.mark.parametrize("data", [b"", b"no frame", arrow_file(TABLE)[:-20]])
-def test_what_cannot_be_read_is_422(us: User, data: bytes, form: str) -> None:
-    answer = exported(us, data, form)
+def test_what_cannot_be_read_is_422(us: User, data: bytes, as_format: str) -> None:
+    answer = exported(us, data, as_format)
 
     assert (answer.status, refused(answer)) == (422, "export-refused")
 
