@@ -1,6 +1,7 @@
 """A data frame as CSV, Excel or Arrow: for clients up to 0.9, which do not convert themselves."""
 
 import asyncio
+import logging
 import shutil
 import sys
 import tempfile
@@ -14,12 +15,14 @@ from aiohttp import web
 from casd.dialects.datapane import frames, tables
 from casd.dialects.datapane.blobs import version_in_path
 from casd.dialects.datapane.render import EXPORT
-from casd.errors import InvalidInput, Unauthenticated
+from casd.errors import CasdError, InvalidInput, Unauthenticated
 from casd.model import Version
 from casd.web.errors import RouteError
-from casd.web.keys import PRINCIPAL, SIGNED_UNTIL, store_of
+from casd.web.keys import PRINCIPAL, REQUEST_ID, SIGNED_UNTIL, store_of
 from casd.web.send import IMMUTABLE, SAFETY, Representation, cut, disposition, send
 from casd.web.signed import PARAMETER, Target, opened
+
+log = logging.getLogger(__name__)
 
 FORMATS = {
     "CSV": ("csv", ".csv", "text/csv; charset=utf-8"),
@@ -79,6 +82,8 @@ async def send_converted(
         "Cache-Control": "no-store",
         **SAFETY,
     }
+    if request.method == "HEAD":
+        return web.Response(headers=headers)
     response = web.StreamResponse(headers=headers)
     response.enable_chunked_encoding()
     async with converting(request, version, kind) as process:
@@ -94,6 +99,9 @@ async def send_converted(
             if await process.wait():
                 raise await refusal(process)
             await response.write_eof()
+        except (ConnectionError, CasdError) as error:  # the client is gone, or the rest is not to be had
+            log.warning("export cut short request=%s error=%s", request[REQUEST_ID], error)
+            cut(request)
         except BaseException:
             cut(request)
             raise

@@ -2,6 +2,7 @@
 
 import csv
 import datetime
+import http.client
 import io
 import struct
 import subprocess
@@ -19,10 +20,11 @@ from hypothesis import strategies as st
 
 from casd.dialects.datapane import DATAPANE, frames, tables
 from casd.dialects.datapane.frames import Shape
+from tests.conftest import Daemon
 from tests.dialects.datapane.conftest import ARROW, FORM, OLD, User, arrow_file, facts_part, file_part, form, refused
 from tests.web.house import loop_name as loop_name
 from tests.web.house import open_house, run_on
-from tests.web.wire import Answer, payload_file
+from tests.web.wire import Answer, head, payload_file, raw, wait_until
 
 CSV, EXCEL = "text/csv; charset=utf-8", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
@@ -271,8 +273,34 @@ def test_a_failure_on_the_way_cuts_the_connection(us: User) -> None:
 
     blob = us.upload("df", bytes(data), ARROW)
 
-    with pytest.raises(Exception, match="IncompleteRead"):
+    with pytest.raises(http.client.IncompleteRead):
         us.follow(f"{blob['export_url']}&export_format=CSV")
+
+    assert "Traceback" not in us.daemon.log
+
+
+def test_a_client_that_hangs_up_ends_the_conversion(us: User) -> None:
+    blob = us.upload("df", arrow_file(pa.table({"a": range(3_000_000)})), ARROW)
+    with raw(us.daemon) as hasty:
+        hasty.send(head(us.daemon, f"GET {blob['export_url']}&export_format=CSV", token=None))
+        assert hasty.head()[0] == 200
+
+    wait_until(lambda: not programs_of(us.daemon), "no program is at work")
+    assert us.follow(f"{blob['export_url']}&export_format=ARROW").status == 200
+    assert "Traceback" not in us.daemon.log
+
+
+def programs_of(daemon: Daemon) -> list[str]:
+    return Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split()
+
+
+def test_the_head_of_an_export_has_no_body(us: User) -> None:
+    link = us.upload("df", arrow_file(TABLE), ARROW)["export_url"]
+
+    answer = us.wire.ask("HEAD", f"{link}&export_format=EXCEL")
+
+    assert (answer.status, answer["Content-Type"], answer.body) == (200, EXCEL, b"")
+    assert us.listed() == ["df"]  # on the same connection
 
 
 @pytest.mark.parametrize("query", ["", "&export_format=", "&export_format=PARQUET"])
@@ -308,7 +336,7 @@ def test_old_clients_get_no_file_where_there_is_an_error(us: User) -> None:
     us.upload("df", b"no frame", ARROW)
     old = us.ask("GET", "/api/blobs/lookup/?name=df", headers=OLD).json
 
-    with pytest.raises(Exception, match="IncompleteRead"):
+    with pytest.raises(http.client.IncompleteRead):
         us.follow(f"{old['export_url']}&export_format=CSV")
 
 
