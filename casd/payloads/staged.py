@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, TypeVarTuple
 
-from casd.errors import DigestMismatch, SizeMismatch, StorageFailed
+from casd.errors import SizeMismatch, StorageFailed
 from casd.model import Digest, Expected, Receipt
 from casd.payloads.base import ANYTHING
 from casd.payloads.folders import disk_call, fsync_folder
-from casd.payloads.hashing import Checkpoint, PayloadHasher
+from casd.payloads.hashing import Checkpoint, PayloadHasher, check_digests
 from casd.payloads.space import Claim, Space
 from casd.tasks import to_the_end
 
@@ -389,15 +389,3 @@ class LocalStaged:
         except asyncio.CancelledError:
             self._is_torn = True
             raise
-
-
-def check_digests(receipt: Receipt, expected: Expected) -> None:
-    """Raise DigestMismatch unless the receipt has every digest that was announced."""
-    for name, announced, got in (
-        ("sha-512", expected.sha512, receipt.digest.raw),
-        ("sha-256", expected.sha256, receipt.sha256),
-    ):
-        if announced is not None and announced != got:
-            raise DigestMismatch(
-                f"the {name} of what arrived is {got.hex()}, announced was {announced.hex()}; nothing was kept"
-            )

@@ -171,7 +171,7 @@ class Sessions:
 
     async def close(self) -> None:
         """Let go of all stages; no turn may begin. One that is under way is ending: whoever had it was cancelled."""
-        while turns := [session.turn for session in self._sessions.values() if session.turn is not None]:
+        while turns := [turn for session in self._sessions.values() for turn in session.turns]:
             await turns[0].ended.wait()
         for session in list(self._sessions.values()):
             self._suspend(session)
