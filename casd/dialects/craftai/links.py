@@ -108,6 +108,8 @@ async def put_part(request: web.Request) -> web.StreamResponse:
         raise InvalidInput(f"a part has a number from 1 to {PARTS} and a Content-Length")
     if size != (signed := wanted_number(request, "size")) and signed is not None:
         raise SizeMismatch(f"this link is for a part of {signed} bytes, not of {size}")
+    if size > (most := wanted_number(request, "most") or size):
+        raise TooLarge("a part after the first", most)
     check_size(request, start + size)
     async with receiving(uploads, principal, upload.uuid, number, ByteRange(start, start + size), total) as part:
         await receive(request, part)

@@ -73,13 +73,13 @@ async def older_part(request: web.Request) -> web.StreamResponse:
     environment, name = environment_of(request), path_in_query(request)
     upload = await upload_of(request, str(upload_id(request.match_info["upload"])), environment, name)
     number = whole_number(query_number(request.query, "part_number", 0), "part_number", PARTS)
-    start = 0
+    query = {"upload": str(upload.uuid), "part": str(number), "start": "0"}
     if number > 1:
         first = next(iter(await store_of(request).catalogue.upload_parts(upload.uuid)), None)
         if first is None or first.number != 1:
             raise Conflict("part 1 has not arrived: its size says where the others go, so it is sent first")
-        start = (number - 1) * first.place.size
-    query = {"upload": str(upload.uuid), "part": str(number), "start": str(start)}
+        most = first.place.size
+        query |= {"start": str((number - 1) * most), "most": str(most)}
     url = await link(request, PUT, environment, name, query)
     return json_response({"signed_url": url})
 

@@ -480,7 +480,10 @@ def test_a_link_opens_what_it_was_made_for_and_nothing_else(us: User) -> None:
     id = us.start("a")
     get, post, put = us.download_link("a"), us.upload_link("a"), us.part_link(id, "a", 1, 5)
     elsewhere = [link.replace("/a?", "/b?") for link in (get, post, put)]
-    other_part = [put.replace("part=1", "part=2"), put.replace("start=0", "start=5"), put.replace("size=5", "size=6")]
+    us.put(put, b"12345")
+    older = us.link("GET", f"/upload/multipart/{id}?path_to_object=a&part_number=2")
+    other_part = [older.replace("most=5", "most=6"), older.replace("part=2", "part=3")]
+    other_part += [put.replace("part=1", "part=2"), put.replace("start=0", "start=5"), put.replace("size=5", "size=6")]
     bare = [link.partition("casd-signature")[0] for link in (get, post, put)]
 
     refused = [us.wire.ask("GET", link) for link in (post, put, elsewhere[0], bare[0])]
