@@ -5,6 +5,7 @@ taken as well, for clients that are not the SDK.
 """
 
 import hmac
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -24,6 +25,7 @@ from casd.web.receive import read_json
 
 LIFETIME = timedelta(hours=1)  # newer SDKs renew it two minutes before its end, older ones half a minute
 ALGORITHM = "HS256"
+_KID = re.compile(r"[0-9]{1,18}", re.ASCII)  # no longer: SQLite's integers end there
 REFUSAL = "this access token is not good, or its time is over: refresh it"
 
 
@@ -61,15 +63,20 @@ async def issue(store: BlobStore, principal: Principal) -> str:
 async def opened(store: BlobStore, text: str) -> Principal:
     """Whom the JWT speaks for. Raises Unauthenticated."""
     try:
-        kid = jwt.get_unverified_header(text).get("kid")
-        key = await store.catalogue.signing_key(int(kid)) if isinstance(kid, str) and kid.isdecimal() else None
-        claims = verified(text, key)
+        claims = verified(text, await key_of(store, jwt.get_unverified_header(text).get("kid")))
         token, ends_at = UUID(claims["sub"]), datetime.fromtimestamp(claims["exp"], UTC)
     except (jwt.InvalidTokenError, ValueError, OverflowError, TypeError, AttributeError):
         raise Unauthenticated(REFUSAL) from None
     if ends_at <= store.now():
         raise Unauthenticated(REFUSAL)
     return principal_of(await store.catalogue.token_by_id(token), store.now())
+
+
+async def key_of(store: BlobStore, kid: object) -> SigningKey | None:
+    """The key that a header names, None if there is none."""
+    if not isinstance(kid, str) or not _KID.fullmatch(kid):
+        return None
+    return await store.catalogue.signing_key(int(kid))
 
 
 def verified(text: str, key: SigningKey | None) -> dict[str, Any]:

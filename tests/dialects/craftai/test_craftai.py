@@ -93,6 +93,7 @@ def forged(us: User, how: str) -> str:
         "key not a number": f"{encoded({'alg': 'HS256', 'kid': 'x'})}.{claims}.{signature}",
         "key a list": f"{encoded({'alg': 'HS256', 'kid': [1]})}.{claims}.{signature}",
         "key huge": f"{encoded({'alg': 'HS256', 'kid': '9' * 5000})}.{claims}.{signature}",
+        "key too large": f"{encoded({'alg': 'HS256', 'kid': '9' * 30})}.{claims}.{signature}",
         "no key": f"{encoded({'alg': 'HS256'})}.{claims}.{signature}",
         "head no object": f"{base64.urlsafe_b64encode(b'[1]').decode().rstrip('=')}.{claims}.{signature}",
         "key empty": signed_by(b"", header, claims),
@@ -106,7 +107,16 @@ def signed_by(secret: bytes, header: str, claims: str) -> str:
     return f"{header}.{claims}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
 
 
-FORGERIES = ["longer", "unsigned", "key unknown", "key not a number", "key a list", "key huge", "no key"]
+FORGERIES = [
+    "longer",
+    "unsigned",
+    "key unknown",
+    "key not a number",
+    "key a list",
+    "key huge",
+    "key too large",
+    "no key",
+]
 
 
 @pytest.mark.parametrize("how", [*FORGERIES, "head no object", "key empty", "not a jwt", "dots"])
