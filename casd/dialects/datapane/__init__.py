@@ -1,7 +1,7 @@
 """Datapane's Blob API, as its clients 0.8 to 0.12 speak it: `/api/blobs/`, and what `login` asks for.
 
-What they send and expect stands in the reference that each handler's tests run. Slashes may be doubled and the last one
-left out: the clients' code writes both, and a redirect would turn a POST into a GET.
+Never a 426, on which they ask the package index for their newest release, and never a redirect, which turns a POST into
+a GET: slashes may be doubled, as some of the clients' code writes them, and the last one may be left out.
 """
 
 from aiohttp import web

@@ -10,7 +10,7 @@ from aiohttp import web
 from casd.auth import Principal
 from casd.dialects.datapane.gzipped import Gunzipped
 from casd.dialects.datapane.render import UNCHECKED, blob_json, summary_json
-from casd.errors import InvalidInput, NamespaceNotFound, UnsupportedEncoding
+from casd.errors import InvalidInput, NamespaceNotFound
 from casd.model import Version, checked_name, checked_namespace
 from casd.payloads.base import Staged
 from casd.store import BlobStore, Description
@@ -66,13 +66,11 @@ def description(part: Part) -> Description:
 
 
 async def receive_plain(part: Part, staged: Staged, limit_bytes: int) -> None:
-    """Append the part, without its gzip. Raises UnsupportedEncoding for any other encoding, and as `pump`."""
+    """Append the part, without its one layer of gzip. Raises as `Gunzipped` and `Part.receive`."""
     encoding = part.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in GZIP:
         await part.receive(staged)
         return
-    if "," in encoding:
-        raise UnsupportedEncoding("one layer of gzip is taken off a part, no more")
     plain = Gunzipped(staged, limit_bytes)
     await pump(part.next_piece, plain, limit_bytes)
     plain.finish()
@@ -142,9 +140,13 @@ async def version_in_path(request: web.Request) -> Version:
 
 async def data(request: web.Request) -> web.StreamResponse:
     version = await version_in_path(request)
+    assert version.blob is not None
+    return await send_as_it_is(request, version, version.blob.filename or version.name.rpartition("/")[2])
+
+
+async def send_as_it_is(request: web.Request, version: Version, filename: str) -> web.StreamResponse:
     blob = version.blob
     assert blob is not None
-    filename = blob.filename or version.name.rpartition("/")[2]
     # Who does not look at a status does not count bytes either, on urllib3 1.26.
     is_chunked = UNCHECKED in request.query
     return await send(request, Representation(blob, blob.created_at, IMMUTABLE, filename, is_chunked=is_chunked))

@@ -13,13 +13,13 @@ from pathlib import Path
 from aiohttp import web
 
 from casd.dialects.datapane import frames, tables
-from casd.dialects.datapane.blobs import version_in_path
+from casd.dialects.datapane.blobs import send_as_it_is, version_in_path
 from casd.dialects.datapane.render import EXPORT
 from casd.errors import CasdError, InvalidInput, Unauthenticated
 from casd.model import Version
 from casd.web.errors import RouteError
 from casd.web.keys import PRINCIPAL, REQUEST_ID, SIGNED_UNTIL, store_of
-from casd.web.send import IMMUTABLE, SAFETY, Representation, cut, disposition, send
+from casd.web.send import SAFETY, cut, disposition
 from casd.web.signed import PARAMETER, Target, opened
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ async def export(request: web.Request) -> web.StreamResponse:
     if version.blob is None or version.blob.content_type != frames.CONTENT_TYPE:
         raise InvalidInput("this blob is no data frame: download it as it is")
     if wanted == "ARROW":
-        return await send(request, Representation(version.blob, version.created_at, IMMUTABLE, filename(version, "")))
+        return await send_as_it_is(request, version, filename(version, ".arrow"))
     if wanted not in FORMATS:
         raise InvalidInput(f"export_format is ARROW, {' or '.join(FORMATS)}")
     async with request.config_dict[EXPORTS]:

@@ -147,7 +147,10 @@ def test_as_excel(us: User) -> None:
 def test_as_arrow(us: User) -> None:
     data = arrow_file(TABLE)
 
-    assert exported(us, data, "ARROW").body == data
+    answer = exported(us, data, "ARROW")
+
+    assert (answer.status, answer["Content-Type"], answer.body) == (200, ARROW, data)
+    assert answer["Content-Disposition"] == 'attachment; filename="the frame.arrow"'
 
 
 DAY = datetime.datetime(2020, 1, 2, 3, 4, 5)
