@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -366,6 +367,50 @@ async def test_room_is_kept_for_what_parts_have_announced(house: House) -> None:
         await receiving.append(PIECES[1][1000:])
 
     assert house.payloads.reserved_bytes == 0
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_happens_what_was_told_is_there(tmp_path: Path, seed: int) -> None:
+    """Parts sent, sent again, sent at once and cut off, with restarts between, against a dict."""
+    chance = random.Random(seed)
+    tmp_path.joinpath("data").mkdir()
+    house = await House.open(tmp_path / "data", Clock())
+    upload = await house.begin()
+    told: dict[int, tuple[str, bytes]] = {}
+
+    async def send(number: int) -> None:
+        data = chance.randbytes(SIZE if number < 5 else 7)
+        told.pop(number, None)
+        told[number] = (await house.send(upload, number, data), data)
+
+    async def cut(number: int) -> None:
+        told.pop(number, None)
+        with pytest.raises(SizeMismatch):
+            await house.send(upload, number, chance.randbytes(chance.randrange(1, SIZE)), size=SIZE)
+
+    for _ in range(14):
+        match chance.choice(("send", "send", "at once", "cut", "restart", "rest")):
+            case "send":
+                await send(chance.randint(1, 5))
+            case "at once":
+                await asyncio.gather(*(send(number) for number in chance.sample(range(1, 6), 3)))
+            case "cut":
+                await cut(chance.randint(1, 4))
+            case "restart":
+                house = await house.again()
+            case "rest":
+                await house.uploads._sessions.close()
+        recorded = await house.catalogue.upload_parts(upload.uuid)
+        assert {part.number: part.etag for part in recorded} == {number: told[number][0] for number in told}
+    for number in {1, 2, 3, 4, 5} - told.keys():
+        await send(number)
+
+    found = await house.complete(upload, {number: etag for number, (etag, _) in told.items()})
+
+    assert found == b"".join(told[number][1] for number in (1, 2, 3, 4, 5))
+    assert house.staged() == []
+    assert house.payloads.reserved_bytes == 0
+    await house.stack.aclose()
 
 
 # -- what is refused ----------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Signed links: an object's bytes by GET, a new object by POST of a form, a part of one by PUT.
 
-What a link is for is part of its signature: the purpose, the object, and of a part its number, place and size.
+What a link is for is part of its signature: the purpose, the object, and of a part its number, place and size. Whoever
+has a token needs none.
 """
 
 from collections.abc import Mapping

@@ -588,6 +588,17 @@ def test_more_than_the_limit_is_413(new_daemon: Callable[..., Daemon], make_user
     assert (answer.status, xml_code(answer)) == (413, "EntityTooLarge")
 
 
+def test_more_unfinished_uploads_than_a_token_may_have_are_429(
+    new_daemon: Callable[..., Daemon], make_user: Callable[..., User]
+) -> None:
+    us = make_user(new_daemon(CASD_LIMITS__MAX_UPLOADS_PER_TOKEN="1").start())
+    us.start("a")
+
+    answer = us.ask("POST", "/upload/multipart", {"path_to_object": "b"})
+
+    assert (answer.status, json_name(answer)) == (429, "too-many-uploads")
+
+
 def test_a_full_disk_is_507(new_daemon: Callable[..., Daemon], make_user: Callable[..., User]) -> None:
     us = make_user(new_daemon(CASD_STORAGE__RESERVE_BYTES=str(1 << 60)).start())
     id = us.start("a")
