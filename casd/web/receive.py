@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 from casd.errors import BodyTimeout, InvalidInput, TooLarge, UnsupportedEncoding
 from casd.model import JSON
 from casd.store import DEFAULT_CONTENT_TYPE
+from casd.tasks import ended
 from casd.web.keys import EXPECTATION, LIMITS
 from casd.web.ranges import number
 
@@ -77,9 +78,9 @@ async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_byte
             await asyncio.shield(writing)
     finally:
         if writing is not None:
-            # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
-            await asyncio.wait([writing])
-            writing.exception()  # looked at, so that nobody logs it as never looked at
+            # To its end, also for a request that is cut off, even while it waits here because its client has gone:
+            # what has arrived counts in a resumable upload, and nobody else may have the stage meanwhile.
+            await ended(writing)
 
 
 async def next_piece(request: web.Request) -> bytes:
