@@ -3,7 +3,7 @@
 An artifact can be read by members of its namespace, by those its namespace trusts, and by all if it is shared.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import suppress
 
 from aiohttp import web
@@ -90,7 +90,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
     return await list_response(request, all_visible(request))
 
 
-async def all_visible(request: web.Request) -> AsyncIterator[object]:
+async def all_visible(request: web.Request) -> AsyncGenerator[object]:
     """Those of readable namespaces, then what others share."""
     store, principal = store_of(request), principal_of(request)
     known = await store.catalogue.namespaces(None if principal.is_admin else principal.namespaces)

@@ -3,7 +3,7 @@
 Blobs have no namespace here: who knows the UUID may read. Changing one takes a member of casd's namespace all the same.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from uuid import UUID
 
@@ -28,7 +28,7 @@ async def listing(request: web.Request) -> web.StreamResponse:
     return await list_response(request, all_blobs(request))
 
 
-async def all_blobs(request: web.Request) -> AsyncIterator[object]:
+async def all_blobs(request: web.Request) -> AsyncGenerator[object]:
     store, after = store_of(request), None
     while True:
         page = await store.catalogue.blobs(None, BlobFilter(), PAGE_LIMIT, after, store.now())

@@ -5,7 +5,8 @@ Clients up to 0.8.2 take only 200 for success and parse every body as JSON, so e
 
 import json
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import Any
 
 from aiohttp import web
@@ -99,25 +100,27 @@ def upload_url(namespace: str, name: str) -> str:
     return f"sf://upload/{namespace}/{name}"
 
 
-async def list_response(request: web.Request, items: AsyncIterator[object]) -> web.StreamResponse:
-    """A JSON array of any length; what fails after its first item cuts the connection."""
-    first = await anext(items, None)
-    if first is None:
-        return json_response([])
-    response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
-    response.enable_chunked_encoding()
-    await response.prepare(request)
-    try:
-        await response.write(b"[" + text_of(first))
-        async for item in items:
-            await response.write(b"," + text_of(item))
-        await response.write_eof(b"]\n")
-    except ConnectionError:
-        cut(request)
-    except CasdError as error:
-        log.error("listing failed request=%s error=%s", request[REQUEST_ID], error)
-        cut(request)
-    return response
+async def list_response(request: web.Request, items: AsyncGenerator[object]) -> web.StreamResponse:
+    """A JSON array of any length, as it is read; what fails after its first item cuts the connection."""
+    async with aclosing(items):
+        first = await anext(items, None)
+        if first is None:
+            return json_response([])
+        response = web.StreamResponse(headers={"Content-Type": "application/json", "Cache-Control": "no-store"})
+        await response.prepare(request)  # without a length: in chunks, or to the end of an HTTP/1.0 connection
+        if request.method == "HEAD":
+            return response
+        try:
+            await response.write(b"[" + text_of(first))
+            async for item in items:
+                await response.write(b"," + text_of(item))
+            await response.write_eof(b"]\n")
+        except ConnectionError:
+            cut(request)
+        except CasdError as error:
+            log.error("listing failed request=%s error=%s", request[REQUEST_ID], error)
+            cut(request)
+        return response
 
 
 def text_of(item: object) -> bytes:

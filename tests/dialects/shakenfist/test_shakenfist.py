@@ -444,6 +444,22 @@ def test_a_long_list_of_blobs_is_sent_as_it_is_read(both: Party) -> None:
     assert added <= {item["uuid"] for item in answer.json}
 
 
+def test_lists_are_sent_to_old_clients_and_not_to_those_who_ask_for_the_head(us: Party) -> None:
+    added = [made(us.writer, name, b"x")["uuid"] for name in ("a", "b")]
+    with raw(us.daemon) as old:
+        old.send(head(us.daemon, "GET /artifacts", token=us.token("reader")).replace("HTTP/1.1", "HTTP/1.0"))
+        status, headers = old.head()
+        body = old.rest()
+
+    with Wire(us.daemon, us.token("reader")) as wire:
+        shown = wire.ask("HEAD", "/artifacts")
+        after = wire.ask("GET", "/artifacts")  # on the same connection, so nothing may be left of the one before
+
+    assert (status, headers["Transfer-Encoding"]) == (200, None)
+    assert [item["uuid"] for item in json.loads(body)] == [item["uuid"] for item in after.json] == added
+    assert (shown.status, shown.body) == (200, b"")
+
+
 # -- uploads ----------------------------------------------------------------------------------------------------------
 
 
