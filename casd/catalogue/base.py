@@ -147,9 +147,9 @@ class Catalogue(Protocol):
         """The newest version of each name that is not hidden, by the names' bytes."""
 
     async def versions(
-        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime
+        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime, newer_than: int = 0
     ) -> Page[Version]:
-        """All versions, delete markers included, by number. Raises NameNotFound."""
+        """All versions with a number above `newer_than`, delete markers included, by number. Raises NameNotFound."""
 
     async def namespaces(self, readable_to: Collection[str] | None) -> list[Namespace]:
         """All namespaces (None), or those named and those which list one of them, or "*", as a reader."""

@@ -101,6 +101,18 @@ class SharingContract:
         await desk.publish(data=b"five")
         assert await desk.numbers() == [4, 5]
 
+    async def test_versions_are_listed_from_a_number_on(self, desk: Desk) -> None:
+        for number in range(4):
+            await desk.publish(data=b"%d" % number)
+
+        for newer_than, expected in ((-5, [1, 2, 3, 4]), (2, [3, 4]), (4, [])):
+            found: list[Version] = await every_page(
+                lambda limit, after, newer_than=newer_than: desk.catalogue.versions(
+                    ALICE, NAME, limit, after, desk.clock(), newer_than
+                )
+            )
+            assert [version.number for version in found] == expected
+
     # -- names by other things than their name ------------------------------------------------------------
 
     async def test_a_name_is_found_by_its_uuid_and_by_where_it_came_from(self, desk: Desk) -> None:

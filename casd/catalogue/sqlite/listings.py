@@ -202,10 +202,12 @@ class Listings:
         infos = [name_info_of(row) for row in rows[:limit]]
         return page_of(infos, len(rows) > limit, lambda info: f"{info.namespace}\0{info.name}".encode())
 
-    async def versions(self, namespace: str, name: str, limit: int, after: bytes | None, now: int) -> Page[Version]:
+    async def versions(
+        self, namespace: str, name: str, limit: int, after: bytes | None, now: int, newer_than: int
+    ) -> Page[Version]:
         sql = f"""SELECT {VERSION_VIEW_COLUMNS} FROM {VERSION_FROM}
           WHERE n.name = :namespace AND m.name = :name AND v.number > :after ORDER BY v.number LIMIT :limit"""
-        values = {"namespace": namespace, "name": name.encode(), "after": number_after(after, 0)}
+        values = {"namespace": namespace, "name": name.encode(), "after": max(number_after(after, 0), newer_than)}
         rows, has_more = await self._page(sql, values, limit)
         return page_of(
             [seen_version_of(row, now) for row in rows], has_more, lambda version: version.number.to_bytes(8)

@@ -170,9 +170,9 @@ class SqliteReading:
         return await self._listings.name_infos(namespace, limit, after)
 
     async def versions(
-        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime
+        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime, newer_than: int = 0
     ) -> Page[Version]:
-        page = await self._listings.versions(namespace, name, limit, after, micros(now))
+        page = await self._listings.versions(namespace, name, limit, after, micros(now), newer_than)
         if not page.items and await self.name_info(namespace, name) is None:
             raise NameNotFound(f"there is no name {namespace}/{name}")
         return page

@@ -21,6 +21,7 @@ from casd.web.query import PAGE_LIMIT, decode, raw_segments, uuid_in_path
 from casd.web.receive import read_json
 
 LIMIT_MOST = (1 << 31) - 1
+VERSIONS_SHOWN = 1000  # at most, in one view; a name that was made elsewhere may keep any number
 
 
 # -- which artifact -------------------------------------------------------------------------------------------------
@@ -69,11 +70,13 @@ async def answer(request: web.Request, info: NameInfo) -> web.StreamResponse:
 
 
 async def versions_of(store: BlobStore, info: NameInfo) -> list[Version]:
-    """Those that have a blob, oldest first. Raises NameNotFound if the last has gone meanwhile."""
+    """Those of the newest VERSIONS_SHOWN that have a blob, oldest first. Raises NameNotFound if all have gone."""
+    newest = await store.catalogue.version(info.namespace, info.name)
+    older = 0 if newest is None else newest.number - VERSIONS_SHOWN
     found: list[Version] = []
     after = None
     while True:
-        page = await store.catalogue.versions(info.namespace, info.name, PAGE_LIMIT, after, store.now())
+        page = await store.catalogue.versions(info.namespace, info.name, PAGE_LIMIT, after, store.now(), older)
         found += [version for version in page.items if not version.is_marker]
         if page.next is None:
             return found
