@@ -14,10 +14,11 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.conftest import Daemon
+from tests.dialects import clients
 from tests.web.party import Party
 from tests.web.wire import Answer, Wire, ask
 
-VERSIONS = ("0.15.0", "0.19.0", "0.46.2", "0.74.7")
+VERSIONS = clients.CRAFT_AI
 ABSENT = "00000000-0000-7000-8000-000000000000"
 BOUNDARY = "form-limit"
 FORM_TYPE = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
@@ -263,10 +264,7 @@ def where(daemon: Daemon, token: str, environment: str | None = None) -> dict[st
 
 @pytest.fixture(scope="session")
 def sdks(client_environment: Callable[..., Path]) -> dict[str, Sdk]:
-    return {
-        version: Sdk(version, client_environment(f"craft-ai-sdk-{version}", [f"craft-ai-sdk=={version}"]) / "python")
-        for version in VERSIONS
-    }
+    return {v: Sdk(v, client_environment(*clients.craft_ai(v)) / "python") for v in VERSIONS}
 
 
 @pytest.fixture(params=VERSIONS)

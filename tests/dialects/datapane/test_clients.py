@@ -13,14 +13,13 @@ import pyarrow as pa
 import pytest
 
 from tests.conftest import Daemon
+from tests.dialects import clients
 from tests.dialects.datapane.conftest import ARROW, User, arrow_file, user_of
 from tests.proxy import Fault, Proxy
 from tests.web.wire import Wire
 
 HERE = Path(__file__).parent
 PATIENCE_S = 120
-# Wheels only, but for what has none for this Python.
-OLD_PACKAGES = ["--only-binary=:all:", "--no-binary=bokeh,stringcase,MarkupSafe,folium,mistune"]
 
 
 @dataclass
@@ -61,14 +60,10 @@ class Client:
         return done.stdout
 
 
-@pytest.fixture(params=["0.8.6", "0.12.1"])
+@pytest.fixture(params=clients.DATAPANE)
 def client(request: pytest.FixtureRequest, tmp_path: Path, client_environment: Callable[..., Path]) -> Client:
     release: str = request.param
-    pins = (HERE / f"datapane-{release}.txt").read_text().splitlines()
-    packages = [line for line in pins if line and not line.startswith("#")]
-    options = OLD_PACKAGES if release == "0.8.6" else []
-    bin_folder = client_environment(f"datapane-{release}", ["--no-deps", f"datapane=={release}"], [*options, *packages])
-    return Client(release, bin_folder, tmp_path)
+    return Client(release, client_environment(*clients.datapane(release)), tmp_path)
 
 
 @pytest.fixture(scope="session")

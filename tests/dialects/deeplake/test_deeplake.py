@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 
 from tests.conftest import Daemon
+from tests.dialects import clients
 from tests.web.party import Party, is_time
 from tests.web.wire import Answer, Wire, has_payload, head, incoming, raw, wait_until
 
@@ -59,7 +60,7 @@ def upload(party: Party, data: bytes, **how: Any) -> dict[str, Any]:
 
 
 def test_the_page_works_as_it_stands(us: Party, tmp_path: Path, client_environment: Callable[..., Path]) -> None:
-    bin_folder = client_environment("requests", ["requests==2.34.2", "pillow"])
+    bin_folder = client_environment(*clients.DEEP_LAKE)
     photo = random.randbytes(300_000)
     (tmp_path / "photo.png").write_bytes(photo)
 
