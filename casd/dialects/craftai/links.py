@@ -5,7 +5,6 @@ has a token needs none.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 
 from aiohttp import web
 
@@ -17,7 +16,8 @@ from casd.store import Description
 from casd.uploads.parts import receiving, upload_in_parts
 from casd.web.forms import Form, Part
 from casd.web.keys import LIMITS, ORIGINS, UPLOADS, principal_of, store_of
-from casd.web.query import check_query, decode, namespace_and_name, raw_segments, seconds_from, uuid_in_path
+from casd.web.links import link_end
+from casd.web.query import check_query, decode, namespace_and_name, raw_segments, uuid_in_path
 from casd.web.ranges import query_number
 from casd.web.receive import announced_size, checked_content_type, receive
 from casd.web.send import REVALIDATE, Representation, send
@@ -39,16 +39,8 @@ async def link(
     path = f"{OBJECTS}/{namespace}" + ("" if name is None else f"/{name}")
     pairs = sorted((key.encode(), value.encode()) for key, value in (query or {}).items())
     target = Target(path.encode(), tuple(pairs))
-    signed = await sign(store_of(request), principal.token, purpose, target, await link_end(request))
+    signed = await sign(store_of(request), principal.token, purpose, target, await link_end(request, LINK_S))
     return request.config_dict[ORIGINS].base_url(request) + signed
-
-
-async def link_end(request: web.Request) -> datetime:
-    """Until when a link lasts that is made now: no longer than its token, or than any may."""
-    store = store_of(request)
-    ends_at = seconds_from(min(LINK_S, request.config_dict[LIMITS].signed_url_max_s), "", store.now())
-    token = await store.catalogue.token_by_id(principal_of(request).token)
-    return ends_at if token is None or token.expires_at is None else min(ends_at, token.expires_at)
 
 
 async def get(request: web.Request) -> web.StreamResponse:

@@ -15,12 +15,13 @@ from casd.dialects.craftai.asking import (
     path_of,
     sdk_version,
 )
-from casd.dialects.craftai.links import POST, link, link_end
+from casd.dialects.craftai.links import LINK_S, POST, link
 from casd.dialects.craftai.render import object_json
 from casd.errors import CasdError
 from casd.model import Page, Version
 from casd.web.answers import json_response, time_text
 from casd.web.keys import REQUEST_ID, principal_of, store_of
+from casd.web.links import link_end
 from casd.web.query import check_query, cursor, cursor_text
 from casd.web.send import cut
 from casd.web.signed import READ
@@ -115,6 +116,6 @@ async def upload(request: web.Request) -> web.StreamResponse:
         return json_response({"signed_url": await link(request, POST, environment, name), "fields": {"key": name}})
     # SDKs up to 0.15 (0.26 as their second try) do not say the path here: they put what the policy's first condition
     # has as prefix before it, and send that as the form's key.
-    policy = {"expiration": time_text(await link_end(request)), "conditions": [["starts-with", "$key", ""]]}
+    policy = {"expiration": time_text(await link_end(request, LINK_S)), "conditions": [["starts-with", "$key", ""]]}
     fields = {"policy": base64.b64encode(json.dumps(policy).encode()).decode()}
     return json_response({"signed_url": await link(request, POST, environment, None), "fields": fields})

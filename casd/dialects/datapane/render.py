@@ -1,17 +1,14 @@
 """What Datapane's clients are told of a blob, and the links by which they fetch it without a credential."""
 
-from datetime import datetime
-
 from aiohttp import web
 
-from casd.auth import Principal
 from casd.dialects.datapane import frames
 from casd.errors import CasdError, StorageFailed
 from casd.model import JSON, Blob, Namespace, Version
 from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
-from casd.web.keys import LIMITS, ORIGINS, REQUEST_ID, principal_of, store_of
-from casd.web.query import seconds_from
+from casd.web.keys import ORIGINS, REQUEST_ID, principal_of, store_of
+from casd.web.links import link_end
 from casd.web.signed import READ, Target, sign
 
 EXPORT = "datapane-export"  # the purpose of a signature; the format is not part of what is signed: the client adds it
@@ -40,7 +37,7 @@ async def summary_json(request: web.Request, version: Version, newest_number: in
     store, principal, blob = store_of(request), principal_of(request), version.blob
     assert blob is not None
     base = request.config_dict[ORIGINS].base_url(request)
-    ends_at = await link_end(request, principal)
+    ends_at = await link_end(request, LINK_S)
     path = f"/api/blobs/{blob.uuid}/"
     query = f"?{UNCHECKED}=1" if UNCHECKED_HEADER in request.headers else ""
     data_url = base + await sign(store, principal.token, READ, Target.of(f"{path}data/{query}"), ends_at)
@@ -62,15 +59,6 @@ async def summary_json(request: web.Request, version: Version, newest_number: in
         "gcs_signed_url": data_url,
         "export_url": await sign(store, principal.token, EXPORT, Target.of(f"{path}export/{query}"), ends_at),
     }
-
-
-async def link_end(request: web.Request, principal: Principal) -> datetime:
-    """When links made now end: no later than the token."""
-    store = store_of(request)
-    longest_s = min(LINK_S, request.config_dict[LIMITS].signed_url_max_s)
-    ends_at = seconds_from(longest_s, "", store.now())
-    token = await store.catalogue.token_by_id(principal.token)
-    return ends_at if token is None or token.expires_at is None else min(ends_at, token.expires_at)
 
 
 def visibility_of(namespace: Namespace) -> str:
