@@ -6,6 +6,7 @@ needs neither for anything else.
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from typing import IO, Any
 
@@ -13,6 +14,7 @@ from casd.client.errors import PackageMissing, Unreadable
 from casd.errors import InvalidInput
 
 CONTENT_TYPE = "application/vnd.apache.arrow+binary"
+SAFE_PYARROW = (14, 0, 1)  # an older one runs code that stands in the file it reads (CVE-2023-47248)
 
 
 def write_frame(frame: object, file: IO[bytes]) -> None:
@@ -32,6 +34,8 @@ def write_frame(frame: object, file: IO[bytes]) -> None:
 def read_table(file: IO[bytes]) -> Any:
     """The pyarrow.Table in an Arrow file, checked through and through. Raises Unreadable, PackageMissing."""
     pa = package("pyarrow")
+    if tuple(map(int, re.findall(r"\d+", pa.__version__)[:3])) < SAFE_PYARROW:
+        raise PackageMissing(f"pyarrow {pa.__version__} runs code that it finds in what it reads: take 14.0.1 or newer")
     try:
         table = pa.ipc.open_file(file).read_all()
         table.validate(full=True)  # offsets of a spoiled file point anywhere, and nothing behind this looks again

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import sys
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import aclosing
@@ -342,7 +343,7 @@ async def test_a_data_frame_is_stored_as_datapane_reads_it_and_read_as_datapane_
 async def test_a_table_needs_no_pandas(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     table = pa.table({"a": [1, None], "b": ["x", "y"]})
     handle = await client.upload_df(table)
-    monkeypatch.setitem(__import__("sys").modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "pandas", None)
 
     assert (await handle.download_table()).equals(table)
     with pytest.raises(PackageMissing, match="pip install"):
@@ -351,11 +352,22 @@ async def test_a_table_needs_no_pandas(client: Client, monkeypatch: pytest.Monke
 
 async def test_without_pyarrow_it_is_named(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = await client.upload_df(frame())
-    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
 
     with pytest.raises(PackageMissing, match="pyarrow"):
         await client.upload_df(frame())
     with pytest.raises(PackageMissing, match="pyarrow"):
+        await handle.download_table()
+
+
+@pytest.mark.parametrize("version", ["9.0.0", "13.0.0", "14.0.0"])
+async def test_a_pyarrow_that_runs_what_it_reads_reads_nothing(
+    client: Client, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    handle = await client.upload_df(frame())
+    monkeypatch.setattr(pa, "__version__", version)
+
+    with pytest.raises(PackageMissing, match="or newer"):
         await handle.download_table()
 
 

@@ -6,6 +6,7 @@ import io
 import signal
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -152,6 +153,27 @@ def test_a_download_is_read_piece_by_piece_or_saved(
         sync.stream(download, out)
 
     assert (tmp_path / "saved").read_bytes() == out.getvalue() == payload.data
+
+
+def test_the_topic_works_when_pasted(
+    client: sync.Client, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    topic = (Path(casd.client.__file__).parent.parent / "cli" / "help" / "python.md").read_text()
+    code = textwrap.dedent("\n".join(line for line in topic.splitlines() if line.startswith("    ") or not line))
+    known = {"token": daemon.token, "df": pd.DataFrame({"a": [1]})}
+    monkeypatch.chdir(tmp_path)
+    Path("disk.img").write_bytes(bytes(2000))
+    client.accounts.update_namespace("linus", {})
+    known["uuid"] = client.upload_file("disk.img", "images/disk", owner="linus").uuid
+    known["digest"] = client.get("images/disk", "linus").info.digest
+
+    exec(code.replace("http://127.0.0.1:8080", daemon.url), known)
+
+    assert Path("copy.img").read_bytes() == bytes(2000)
+    told = capsys.readouterr().out
+    assert told.startswith(f"2000 {known['digest']}")
+    assert str(known["uuid"]) in told
+    assert len(client.get("lists/one").download_obj()) == 3
 
 
 # -- the thread -------------------------------------------------------------------------------------------------------
