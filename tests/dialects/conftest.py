@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import importlib.util
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from tests.conftest import skip_loudly
 
 READY = "ready"  # the last file made: an environment without it is half a one
 INSTALL_TIMEOUT_S = 600
+PKG_RESOURCES = "setuptools<81"  # old clients import it, and environments since Python 3.12 are made without
 
 Pip = Sequence[str]  # arguments of one `pip install`
 
@@ -39,9 +41,14 @@ def client_environment(pytestconfig: pytest.Config) -> Callable[..., Path]:
 
 
 def fill(home: Path, installs: Sequence[Pip]) -> None:
-    venv.create(home, with_pip=True)
-    for arguments in installs:
-        command = [str(home / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", *arguments]
+    # One pip serves all environments, where this interpreter has one: that saves each its own, 3 s. What is never
+    # imported is not compiled beforehand: the largest is made in 16 s then, not in 39.
+    has_pip = importlib.util.find_spec("pip") is not None
+    venv.create(home, with_pip=not has_pip)
+    python = str(home / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python] if has_pip else [python, "-m", "pip"]
+    for arguments in ([PKG_RESOURCES], *installs):
+        command = [*pip, "--disable-pip-version-check", "install", "-q", "--no-compile", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
         if done.returncode:
             skip_loudly(f"a client could not be installed: pip install {' '.join(arguments)}\n{done.stderr[-2000:]}")
