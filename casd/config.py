@@ -109,7 +109,6 @@ class LogFormat(StrEnum):
 
 
 class LogLevel(StrEnum):
-    DEBUG = "debug"
     INFO = "info"
     WARNING = "warning"
     ERROR = "error"
@@ -256,7 +255,7 @@ def of_text(name: str, section: str, key: str, text: str) -> object:
         return TypeAdapter[Any](field.annotation).validate_python(text)
     except ValidationError as error:
         (item, *_) = error.errors()
-        raise ConfigError(f"[{section}] {key}: {item['msg']} (from {name})") from None
+        raise ConfigError(f"{explained([section, key], item['type'], item['msg'])} (from {name})") from None
 
 
 def listed(text: str) -> object:
@@ -283,7 +282,7 @@ def refusal(error: ValidationError, sources: Mapping[str, str]) -> ConfigError:
     for item in error.errors():
         place = [str(part) for part in item["loc"]]
         source = next((sources[key] for key in sources if key.split(".")[: len(place)] == place[:2]), None)
-        said = explained(place, item["type"], item["msg"].removeprefix("Value error, "))
+        said = explained(place, item["type"], item["msg"])
         found.append(f"{said} (from {source})" if source else said)
     return ConfigError("; ".join(found))
 
@@ -295,7 +294,7 @@ def explained(place: list[str], kind: str, message: str) -> str:
     if kind == "model_type":
         return f"{where}: a section is wanted: a line [{section}], and its keys below it"
     if kind != "extra_forbidden":
-        return f"{where}: {message}"
+        return f"{where}: {message.removeprefix('Value error, ')}"
     return f"{where}: unknown; known: {', '.join(keys_of(section) if keys else Config.model_fields)}"
 
 

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -18,7 +19,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from casd import auth, folder
+from casd import auth, folder, logs
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, ConfigError, EventLoop, load
 from casd.dialects.craftai import CRAFTAI
@@ -39,7 +40,8 @@ from casd.uuids import new_uuid
 from casd.web.application import Services, build
 from casd.web.keys import Limits
 from casd.web.origin import Origins
-from casd.web.protocol import ConnectionLimits, Front, Traffic
+from casd.web.protocol import Front
+from casd.web.traffic import ConnectionLimits, Traffic
 from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
@@ -47,21 +49,58 @@ log = logging.getLogger(__name__)
 DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE, CRAFTAI, SHAKENFIST)
 FIRST_HOME = "default"
 BACKLOG = 1024
+DESCRIPTORS_PER_CONNECTION = 3  # its socket, and while it transfers the payload's file and a copy of the socket's
+OWN_DESCRIPTORS = 64  # catalogue, logs, event loop: 20 to 30 are open in an idle daemon
 LOCK_TRIES = 5
 LOCK_PAUSE_S = 0.05
 
 
 def serve(config_file: Path | None, overrides: Mapping[str, object]) -> int:
     """Run the daemon until SIGTERM or SIGINT; returns the exit code. What keeps it from starting is said on stderr."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
     try:
         config = load(config_file, os.environ, overrides).config
+        logs.configure(sys.stderr, config.log.format, config.log.level)
         with asyncio.Runner(loop_factory=loop_factory(config.server.event_loop)) as runner:
             runner.run(run(config))
     except CasdError as error:
         print(f"casd: {error}", file=sys.stderr)  # noqa: T201  # before and after there is a log
         return 1
     return 0
+
+
+def check(config_file: Path | None, overrides: Mapping[str, object]) -> int:
+    """Print the configuration that `serve` would run with, and what it would find; returns the exit code.
+
+    Nothing is made or changed. What is wrong with the configuration is said on stderr.
+    """
+    try:
+        loaded = load(config_file, os.environ, overrides)
+        loop_factory(loaded.config.server.event_loop)
+    except CasdError as error:
+        print(f"casd: {error}", file=sys.stderr)  # noqa: T201  # the command's answer
+        return 1
+    print(f"# {folder_state(loaded.config)}\n\n{loaded.as_toml()}", end="")  # noqa: T201
+    return 0
+
+
+def raise_descriptor_limit(max_connections: int) -> None:
+    """This process may open as many files as it is let; a warning if they are too few for its connections.
+
+    The soft limit is 1024 nearly everywhere, because of select(2), which nothing here uses.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        except (OSError, ValueError):  # a sandbox that does not let us
+            hard = soft
+    wanted = max_connections * DESCRIPTORS_PER_CONNECTION + OWN_DESCRIPTORS
+    if hard < wanted:
+        log.warning(
+            "too few file descriptors for [limits] max_connections; raise LimitNOFILE or lower it limit=%d wanted=%d",
+            hard,
+            wanted,
+        )
 
 
 def loop_factory(wanted: EventLoop) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -85,6 +124,7 @@ async def run(config: Config) -> None:
         loop.add_signal_handler(name, stop.set)
     with locked_folder(config):
         async with running(config) as address:
+            raise_descriptor_limit(config.limits.max_connections)
             log.info("listening address=%s data=%s", address, config.storage.data)
             await stop.wait()
             log.info("stopping")
@@ -147,7 +187,8 @@ async def listening(config: Config, services: Services) -> AsyncIterator[str]:
             limits.send_idle_timeout_s,
             limits.max_connections,
             limits.max_connections_per_address,
-        )
+        ),
+        services.origins,
     )
     runner = web.AppRunner(build(DIALECTS, services, traffic))
     await runner.setup()
@@ -170,10 +211,9 @@ def bound_socket(host: str, port: int) -> socket.socket:
         listener = socket.socket(family, kind, protocol)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
-    except OSError as error:
-        raise CasdError(
-            f"cannot listen on {host}:{port}: {error.strerror}; name another with --host or --port"
-        ) from error
+    except (OSError, ValueError) as error:  # a host that is no name at all is a ValueError
+        reason = error.strerror if isinstance(error, OSError) else "no host has such a name"
+        raise CasdError(f"cannot listen on {host}:{port}: {reason}; name another with --host or --port") from error
     return listener
 
 
@@ -184,6 +224,21 @@ def base_url(host: str, port: int) -> str:
 
 
 # -- the data folder ----------------------------------------------------------------------------------------------
+
+
+def folder_state(config: Config) -> str:
+    """What a start would find where the data folder is."""
+    data = config.storage.data.absolute()
+    if data.is_dir():
+        may = os.access(data, os.R_OK | os.W_OK | os.X_OK)
+        found = "is there" if may else "is there, but this user may not write it: casd will not start"
+    elif data.exists():
+        found = "is not a folder: casd will not start"
+    elif config.storage.must_exist:
+        found = "is not there, and must_exist is set: casd will not start"
+    else:
+        found = "is not there: casd will make it"
+    return f"The data folder {ascii(str(data))[1:-1]} {found}."
 
 
 @contextlib.contextmanager
@@ -288,7 +343,7 @@ async def keep_up(upkeep: Upkeep, config: Config) -> None:
             await upkeep.expire()
             await upkeep.collect_garbage(scan=is_scan_due)
         except CollectionRefused as error:
-            log.warning("collection refused: %s (casd gc --force)", error)
+            log.warning("collection refused, casd gc --force insists reason=%s", error)
         except CasdError as error:
             log.error("upkeep failed error=%s", error)
         if is_scan_due:

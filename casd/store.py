@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from casd.auth import Principal
-from casd.catalogue.base import NO_GUARD, Catalogue
+from casd.catalogue.base import Catalogue
+from casd.catalogue.values import NO_GUARD
 from casd.errors import (
     BlobNotFound,
     NameNotFound,
@@ -80,7 +81,7 @@ class BlobStore:
         self._commits: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Wait for commits that go on after their callers were cancelled."""
+        """Wait for commits that go on although their callers were cancelled."""
         if self._commits:
             await asyncio.wait(self._commits)
 
@@ -347,10 +348,12 @@ class BlobStore:
         await self.writable_namespace(principal, namespace)
         return await self.catalogue.undelete(namespace, name, self.now(), self._keep_until())
 
-    async def remove_version(self, principal: Principal, namespace: str, name: str, number: int) -> Version:
-        """Remove one version, or a marker. Raises VersionNotFound."""
+    async def remove_version(
+        self, principal: Principal, namespace: str, name: str, number: int, *, guard: Guard = NO_GUARD
+    ) -> Version:
+        """Remove one version, or a marker. Raises VersionNotFound, and PreconditionFailed by that version."""
         await self.writable_namespace(principal, namespace)
-        return await self.catalogue.remove_version(namespace, name, number, self.now(), self._keep_until())
+        return await self.catalogue.remove_version(namespace, name, number, self.now(), self._keep_until(), guard)
 
     async def withdraw(self, principal: Principal, blob: UUID) -> VersionRef:
         """Remove the one version that holds the blob; no older one takes its place: the name is hidden then.
@@ -370,10 +373,10 @@ class BlobStore:
         await self.writable_namespace(principal, namespace)
         return await self.catalogue.limit_versions(namespace, name, keep_versions, self.now(), self._keep_until())
 
-    async def purge(self, principal: Principal, namespace: str, name: str) -> None:
-        """Remove the name with all versions. Raises NameNotFound."""
+    async def purge(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> None:
+        """Remove the name with all versions. Raises NameNotFound, and PreconditionFailed by the newest."""
         await self.writable_namespace(principal, namespace)
-        await self.catalogue.purge_name(namespace, name, self.now(), self._keep_until())
+        await self.catalogue.purge_name(namespace, name, self.now(), self._keep_until(), guard)
 
     # -- blobs --------------------------------------------------------------------------------------------
 

@@ -34,7 +34,8 @@ class Daemon:
     def env(self) -> dict[str, str]:
         """The environment for the daemon, and for a command line that finds it by its data folder."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith("CASD_")}
-        return clean | {"CASD_STORAGE__DATA": str(self.data), "CASD_STORAGE__RESERVE_BYTES": "0"} | self.settings
+        own = {"CASD_STORAGE__DATA": str(self.data), "CASD_STORAGE__RESERVE_BYTES": "0", "CASD_LOG__FORMAT": "text"}
+        return clean | own | self.settings
 
     def start(self) -> "Daemon":
         command = [*self.prefix, sys.executable, "-m", "casd", "serve", "--port", "0"]

@@ -541,21 +541,23 @@ async def test_an_add_that_is_cancelled_anywhere_is_there_whole_or_not_at_all(ho
     assert open_descriptors() == before
 
 
-async def test_closing_waits_for_commits_whose_callers_are_gone(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_closing_waits_for_cancelled_commits(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch, house.catalogue, "add_blob")
     task = asyncio.create_task(house.add())
     await gate.reached.wait()
     for _ in range(2):  # once for the add, once for its wait for the commit
         task.cancel()
         await turns(3)
-    await asyncio.wait([task])
 
     closing = asyncio.create_task(house.store.close())
     await turns(5)
     assert not closing.done()
+    assert not task.done(), "the commit is not over, so neither is whoever asked for it"
     gate.go_on.set()
     await closing
+    await asyncio.wait([task])
 
+    assert task.cancelled()
     assert (await house.catalogue.totals()).blobs == 1
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from casd.tasks import ended
+from casd.tasks import to_the_end
 from casd.web.receive import pump
 
 
@@ -33,7 +33,7 @@ async def cancelled_twice(task: asyncio.Task[object]) -> None:
 
 async def test_whoever_waits_for_an_end_waits_however_often_it_is_cancelled() -> None:
     work = Work()
-    task: asyncio.Task[object] = asyncio.create_task(ended(asyncio.create_task(work())))
+    task: asyncio.Task[object] = asyncio.create_task(to_the_end(work()))
     await work.began.wait()
 
     await cancelled_twice(task)
@@ -42,13 +42,6 @@ async def test_whoever_waits_for_an_end_waits_however_often_it_is_cancelled() ->
     with pytest.raises(asyncio.CancelledError):
         await task
     assert work.is_done
-
-
-async def test_an_end_by_failure_is_an_end() -> None:
-    async def fail() -> None:
-        raise ValueError
-
-    await ended(asyncio.create_task(fail()))
 
 
 async def test_a_body_whose_client_has_gone_is_not_left_before_its_last_piece_is_taken() -> None:

@@ -7,11 +7,11 @@ Every backend passes `tests/contracts/catalogue.py`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from casd.catalogue.values import NO_GUARD, BlobFilter, Expired, Totals, Unreferenced, UploadTotals
 from casd.model import (
     JSON,
     Blob,
@@ -31,57 +31,6 @@ from casd.model import (
     Version,
     VersionRef,
 )
-
-NO_GUARD = Guard()
-
-
-@dataclass(frozen=True, slots=True)
-class BlobFilter:
-    """What a listing of blobs is narrowed to."""
-
-    content_type: str | None = None
-    metadata: tuple[tuple[str, str], ...] = ()  # keys, each with the text that a string equals or other JSON reads as
-
-
-@dataclass(frozen=True, slots=True)
-class Unreferenced:
-    """A payload that no blob refers to and whose keep-until has passed."""
-
-    digest: Digest
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """How much the catalogue knows of.
-
-    Logical bytes count a payload once for each blob, physical bytes once, exclusive bytes only where it has one blob.
-    """
-
-    payloads: int
-    physical_bytes: int
-    blobs: int
-    logical_bytes: int
-    exclusive_bytes: int
-    quarantined_payloads: int
-
-
-@dataclass(frozen=True, slots=True)
-class UploadTotals:
-    """The uploads that are unfinished."""
-
-    count: int
-    received_bytes: int
-    announced_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """What one run of `expire` ended."""
-
-    blobs: int = 0
-    names: int = 0
-    uploads: int = 0
 
 
 class Catalogue(Protocol):
@@ -250,11 +199,18 @@ class Catalogue(Protocol):
         """A delete marker as the next version. Raises NameNotFound if it is absent or hidden, PreconditionFailed."""
 
     async def remove_version(
-        self, namespace: str, name: str, number: int, now: datetime, keep_until: datetime
+        self,
+        namespace: str,
+        name: str,
+        number: int,
+        now: datetime,
+        keep_until: datetime,
+        guard: Guard = NO_GUARD,
     ) -> Version:
         """Remove and return one version; the newest marker's removal un-hides the name.
 
-        A name left without a version that has a blob is gone, its counter is not. Raises VersionNotFound.
+        A name left without a version that has a blob is gone, its counter is not. The guard is held against that
+        version. Raises VersionNotFound, PreconditionFailed.
         """
 
     async def undelete(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> Version:
@@ -263,8 +219,13 @@ class Catalogue(Protocol):
         Raises NameNotFound, and Conflict if the name is not hidden.
         """
 
-    async def purge_name(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> None:
-        """Remove the name and all its versions; its counter stays for ever. Raises NameNotFound."""
+    async def purge_name(
+        self, namespace: str, name: str, now: datetime, keep_until: datetime, guard: Guard = NO_GUARD
+    ) -> None:
+        """Remove the name and all its versions; its counter stays for ever.
+
+        Raises NameNotFound, PreconditionFailed.
+        """
 
     async def withdraw(self, blob: UUID, published_by: str | None, now: datetime, keep_until: datetime) -> VersionRef:
         """Remove and return the one version that holds the blob.

@@ -22,14 +22,20 @@ from casd.cli.connection import Invocation, pass_invocation
 )
 @click.option("--host", metavar="H", help="Listen on this address.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="P", help="Listen on this port; 0 takes a free one.")
+@click.option(
+    "--check", is_flag=True, help="Print the configuration that would be in force, as TOML, and start nothing."
+)
 @pass_invocation
-def serve(invocation: Invocation, config: Path | None, data: Path | None, host: str | None, port: int | None) -> None:
+def serve(
+    invocation: Invocation, config: Path | None, data: Path | None, host: str | None, port: int | None, check: bool
+) -> None:
     """Run the daemon until SIGTERM or Ctrl-C.
 
     Without any configuration it listens on loopback, keeps its data in a folder of the user's, and makes an
     admin token on its first start. Flags win over CASD_SECTION__KEY in the environment, those over the file.
     """
+    from casd.daemon import check as show
     from casd.daemon import serve as run
 
     flags = {"server.host": host, "server.port": port, "storage.data": data or invocation.data}
-    sys.exit(run(config, {key: value for key, value in flags.items() if value is not None}))
+    sys.exit((show if check else run)(config, {key: value for key, value in flags.items() if value is not None}))

@@ -140,7 +140,7 @@ async def terminate(request: web.Request) -> web.StreamResponse:
 async def overridden(request: web.Request) -> web.StreamResponse:
     """A POST that says by X-HTTP-Method-Override which method it would be, if something in between let it."""
     method = request.headers.get("X-HTTP-Method-Override", "").upper()
-    meant = {"PATCH": patch, "DELETE": terminate}.get(method)
+    meant = {"PATCH": patch, "DELETE": terminate, "HEAD": head}.get(method)
     if meant is None:
         raise RouteError(405, "method-not-allowed", "POST is not allowed here", {"Allow": "DELETE, HEAD, PATCH"})
     return await meant(request)
@@ -189,12 +189,12 @@ KNOWN = frozenset({"filename", "filetype", "namespace", "name", "sha512"})
 def parsed_metadata(header: str) -> dict[str, bytes]:
     """Keys with their values: `key base64, key base64`, where a value may be missing. Raises InvalidInput."""
     found: dict[str, bytes] = {}
-    for item in header.split(",") if header.strip() else ():
-        key, _, encoded = item.strip().partition(" ")
+    for item in header.split(",") if header.strip(" \t") else ():
+        key, _, encoded = item.strip(" \t").partition(" ")
         if not _KEY.fullmatch(key) or key in found:
             raise InvalidInput("Upload-Metadata is a list of different keys, each with a base64 value behind a space")
         try:
-            found[key] = base64.b64decode(encoded.strip(), validate=True)
+            found[key] = base64.b64decode(encoded.strip(" \t"), validate=True)
         except (binascii.Error, ValueError):
             raise InvalidInput(f"the value of {key[:40]} in Upload-Metadata is not base64") from None
     return found

@@ -26,7 +26,7 @@ from casd.errors import InvalidInput, PayloadDamaged, PayloadMissing, StageMissi
 from casd.model import Digest, Stored
 from casd.payloads.folders import DurableFolders, disk_call, fsync_folder
 from casd.payloads.space import Claim, Space
-from casd.payloads.staged import LocalStaged, Place
+from casd.payloads.staged import SMALL_BYTES, LocalStaged, Place
 from casd.tasks import to_the_end
 
 log = logging.getLogger(__name__)
@@ -155,9 +155,11 @@ class LocalPayloads:
     async def _claim(self, size: int) -> Claim:
         """Raises StorageFull."""
         claim = Claim(self._space)
-        if size:
+        if size and (size > SMALL_BYTES or not self._space.surely_has(size)):
             free = await self._run("free space", self._space.free_bytes)
-            claim.raise_by(size, free)  # here on the loop, so that nobody claims between check and claim
+            self._space.check(size, free=free)  # here on the loop, so that nobody claims between check and claim
+        if size:
+            claim.raise_to(size)
         return claim
 
     @staticmethod

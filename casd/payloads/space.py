@@ -9,6 +9,7 @@ from pathlib import Path
 from casd.errors import StorageFull
 
 RESERVE_LEAST_BYTES = 512 << 20
+WIDE_MARGIN_BYTES = 1 << 30  # so far from full a small upload is let begin without asking the disk in a thread
 RESERVE_SHARE = 100  # a hundredth of the file system, where that is more
 
 
@@ -22,6 +23,7 @@ class Space:
         """`reserve_bytes` None: the larger of 512 MiB and 1 % of the file system."""
         self._root = root
         self._reserve_bytes = reserve_bytes
+        self._told_bytes = 0  # what the disk said last
         self.claimed_bytes = 0
 
     def free_bytes(self) -> int:
@@ -30,7 +32,12 @@ class Space:
         reserve = self._reserve_bytes
         if reserve is None:
             reserve = max(RESERVE_LEAST_BYTES, now.f_blocks * now.f_frsize // RESERVE_SHARE)
-        return now.f_bavail * now.f_frsize - reserve
+        self._told_bytes = now.f_bavail * now.f_frsize - reserve
+        return self._told_bytes
+
+    def surely_has(self, size: int) -> bool:
+        """Whether `size` bytes fit by a wide margin, by what the disk said last. Asks nothing; `check` decides."""
+        return self.claimed_bytes + size < self._told_bytes - WIDE_MARGIN_BYTES
 
     def check(self, size: int, own_claim: int = 0, free: int | None = None) -> None:
         """Raise StorageFull unless `size` bytes fit beside the claims of others. Asks the disk unless told `free`."""

@@ -30,6 +30,9 @@ SPLIT_BYTES = 128 << 10  # below this a second thread costs more than it saves (
 REREAD_BYTES = 4 << 20  # how much a catch-up reads at a time
 CATCH_UP_BYTES = 64 << 20  # a longer unhashed prefix waits for `seal`, so that no append takes minutes
 FLUSH_BYTES = 64 << 20  # so much is on its way to the disk while more arrives; the kernel alone would begin at `seal`
+# One write. A longer one makes the kernel take large folios, which a virtual machine seems to fetch from its host anew:
+# 1.8 CPU seconds per GiB with 1 MiB, 0.4 with 64 KiB (ext4, Linux 6.18).
+WRITE_BYTES = 64 << 10
 CHECKPOINTS = 64  # kept per stage, about 1 KiB each; the oldest go first
 
 Args = TypeVarTuple("Args")
@@ -274,7 +277,7 @@ class LocalStaged:
         self._place.space.check(len(data), self._claim.remaining)
         view = memoryview(data)
         while view:
-            written = os.pwrite(self._file, view, offset)
+            written = os.pwrite(self._file, view[:WRITE_BYTES], offset)
             offset += written
             view = view[written:]
 

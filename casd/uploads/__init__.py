@@ -3,6 +3,7 @@
 `parts.py` is for bytes in numbered parts, `whole.py` for appends that count wholly or not at all.
 """
 
-from casd.uploads.uploads import Appending, NewUpload, Target, Uploads
+from casd.uploads.appending import Appending
+from casd.uploads.uploads import NewUpload, Target, Uploads
 
 __all__ = ["Appending", "NewUpload", "Target", "Uploads"]

@@ -82,6 +82,7 @@ class Session:
     parts: dict[int, UploadPart] | None = None  # of an upload in parts, as recorded; None: not looked up yet
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # of the stage, where several turns share it
     rest: asyncio.TimerHandle | None = None
+    writing: asyncio.Task[None] | None = None
     recording: asyncio.Task[None] | None = None
     recorded_at: float = 0.0  # or tried to
     tried_offset: int = 0  # in this turn, while more arrived

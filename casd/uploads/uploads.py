@@ -22,8 +22,6 @@ from casd.errors import (
     DigestMismatch,
     OffsetConflict,
     StageMissing,
-    StorageFailed,
-    TooLarge,
     UploadBusy,
     UploadMismatch,
     UploadNotFound,
@@ -32,11 +30,11 @@ from casd.model import Digest, Expected, Upload
 from casd.payloads.base import Staged
 from casd.store import BlobStore, Description
 from casd.tasks import to_the_end
+from casd.uploads.appending import Appending
 from casd.uploads.turns import Session, Sessions
 
 log = logging.getLogger(__name__)
 
-RECORD_S = 5.0  # on a slow line the offset is recorded so often; on a fast one whenever the stage's own flush has ended
 EXPIRY_BATCH = 100
 
 
@@ -141,7 +139,7 @@ class Uploads:
             return session.upload
 
     @asynccontextmanager
-    async def appending(self, principal: Principal, uuid: UUID, offset: int) -> AsyncIterator["Appending"]:
+    async def appending(self, principal: Principal, uuid: UUID, offset: int) -> AsyncIterator[Appending]:
         """Take bytes at `offset`, which is where the upload ends; afterwards what arrived is durable and recorded.
 
         That holds however the block ends, for a client that hangs up too. Raises UploadNotFound, Forbidden,
@@ -153,10 +151,12 @@ class Uploads:
             if upload.blob is not None or offset != upload.offset:
                 raise OffsetConflict(offset, upload.offset)
             await to_the_end(self.open(session))
+            appending = Appending(session, self._record_behind)
             try:
                 async with turn.waiting_for_bytes():
-                    yield Appending(self, session)
+                    yield appending
             finally:
+                appending.is_over = True
                 await to_the_end(self.settle(session))
             if turn.is_ended_early:
                 raise UploadBusy("a newer request goes on with this upload", session.upload.offset)
@@ -258,11 +258,14 @@ class Uploads:
     # -- what is done in a turn ---------------------------------------------------------------------------
 
     async def open(self, session: Session) -> Staged:
-        """The stage, open, with exactly the bytes that were told. Raises UploadNotFound, StorageFull."""
+        """The stage, open, with exactly the bytes that were told. Raises UploadNotFound, StorageFull, StorageFailed."""
         if session.staged is not None:
             return session.staged
         upload, payloads = session.upload, self.store.payloads
         size = None if upload.is_in_parts else upload.size  # parts are reserved one by one
+        # A commit that failed may be read after a crash, until another one has succeeded: only then may bytes go that
+        # it would tell of.
+        await self.store.catalogue.set_upload_offset(upload.uuid, upload.offset, upload.expires_at)
         try:
             session.staged = await payloads.reopen(str(upload.uuid), upload.offset, size)
         except StageMissing as error:
@@ -275,6 +278,9 @@ class Uploads:
 
     async def settle(self, session: Session) -> None:
         """What has arrived is durable and recorded. Raises StorageFailed; then what was recorded before is left."""
+        if session.writing is not None:
+            await asyncio.wait([session.writing])
+            session.writing = None
         if session.recording is not None:
             await asyncio.wait([session.recording])
         staged = session.staged
@@ -295,7 +301,7 @@ class Uploads:
             session.upload = replace(upload, offset=offset, expires_at=expires_at)
         session.recorded_at = asyncio.get_running_loop().time()
 
-    def record_behind(self, session: Session) -> None:
+    def _record_behind(self, session: Session) -> None:
         """Record what a flush has made durable, while more arrives."""
         is_recording = session.recording is not None and not session.recording.done()
         offset = session.staged.durable_size if session.staged is not None else 0
@@ -357,34 +363,3 @@ class Uploads:
             await staged.discard()
         else:
             await self.store.payloads.drop_stage(str(uuid))
-
-
-class Appending:
-    """One request's bytes on their way into an upload."""
-
-    def __init__(self, uploads: Uploads, session: Session) -> None:
-        self._uploads = uploads
-        self._session = session
-
-    @property
-    def upload(self) -> Upload:
-        """As it was last recorded."""
-        return self._session.upload
-
-    async def append(self, data: bytes) -> None:
-        """Raises TooLarge, with nothing of `data` taken, for more than was announced; StorageFull, StorageFailed."""
-        session = self._session
-        staged, turn, size = session.staged, session.turn, session.upload.size
-        assert staged is not None
-        assert turn is not None
-        if size is not None and staged.size + len(data) > size:
-            raise TooLarge("what arrives", size)
-        now = turn.progressed()
-        try:
-            await staged.append(data)
-            if now - session.recorded_at > RECORD_S:
-                await staged.sync()
-        except StorageFailed:
-            session.staged = None  # it was suspended: the next turn cuts it back to what was told
-            raise
-        self._uploads.record_behind(session)

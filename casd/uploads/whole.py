@@ -25,12 +25,12 @@ async def appending_whole(
     Raises UploadNotFound, for one that is finished too, Forbidden, UploadBusy when another request has it or takes
     over, StorageFull, StorageFailed.
     """
-    async with uploads.turn(principal, uuid) as session:
+    async with uploads.turn(principal, uuid, takes_bytes=True) as session:
         turn, start = session.turn, session.upload.offset
         assert turn is not None
         if session.upload.blob is not None:
             raise UploadNotFound(f"upload {uuid} is finished: begin another")
-        await uploads.open(session)
+        await to_the_end(uploads.open(session))
         is_whole = False
         try:
             async with turn.waiting_for_bytes():

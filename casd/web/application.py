@@ -17,6 +17,8 @@ from casd.uploads import Uploads
 from casd.web.dialect import Access, Dialect, Handler, Route
 from casd.web.errors import InternalError, RouteError, status_of
 from casd.web.keys import (
+    DIALECT,
+    ENDING,
     EXPECTATION,
     LIMITS,
     NAMED_KEYS,
@@ -30,13 +32,14 @@ from casd.web.keys import (
     UPKEEP,
     UPLOADS,
     WORDS,
+    Ending,
     Limits,
     store_of,
 )
 from casd.web.origin import Origins
-from casd.web.protocol import TRAFFIC, Traffic
 from casd.web.send import unsatisfied
 from casd.web.signed import PARAMETER, Target, opened
+from casd.web.traffic import TRAFFIC, Traffic
 from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
@@ -90,6 +93,7 @@ def guarded(dialect: Dialect, route: Route) -> Handler:
     """The route's handler behind the question who asks."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        request[DIALECT] = dialect.name
         principal = None if route.access is Access.OPEN else await authenticate(request, dialect, route)
         if principal is None and route.access is Access.TOKEN:
             raise Unauthenticated("this needs a token")
@@ -132,7 +136,9 @@ def front(dialects: Sequence[Dialect]):  # type: ignore[no-untyped-def]  # aioht
         try:
             response = await answer(request, handler)
         except CasdError as error:
-            response = render(request, dialect_of(dialects, request.path), error)
+            dialect = dialect_of(dialects, request.path)
+            request[DIALECT] = dialect.name
+            response = render(request, dialect, error)
         return response
 
     return middleware
@@ -169,6 +175,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     except web.HTTPException as error:
         raise RouteError(error.status, "http-error", error.reason) from None
     except ConnectionError:
+        request[ENDING] = Ending.HUNG_UP
         return web.Response(status=400)  # the client is gone, nobody reads this
     except Exception as error:
         log.exception("unexpected error request=%s method=%s", request[REQUEST_ID], request.method)

@@ -1,6 +1,7 @@
 """The only table from what casd raises to HTTP statuses. Dialects choose the body, never the status."""
 
 import json
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -79,17 +80,36 @@ TITLES = {
 
 def problem(request: web.BaseRequest, status: int, error: CasdError) -> web.Response:
     """application/problem+json (RFC 9457)."""
+    return web.Response(
+        status=status,
+        body=_problem_body(status, error, request.get(REQUEST_ID, "")),
+        headers={"Content-Type": "application/problem+json", "Cache-Control": "no-store"},
+    )
+
+
+def bare_problem(error: RouteError, request_id: str, *fields: str) -> bytes:
+    """The same as it goes over the wire, with these header fields, for a connection that is closed behind it."""
+    body = _problem_body(error.status, error, request_id)
+    head = [
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}",
+        "Content-Type: application/problem+json",
+        "Cache-Control: no-store",
+        f"Content-Length: {len(body)}",
+        "Server: casd",
+        f"X-Request-ID: {request_id}",
+        "Connection: close",
+        *fields,
+    ]
+    return "\r\n".join([*head, "", ""]).encode("ascii") + body
+
+
+def _problem_body(status: int, error: CasdError, request_id: str) -> bytes:
     body = {
         "type": "about:blank",
         "title": TITLES.get(status, "Error"),
         "status": status,
         "detail": str(error),
         "code": error.code,
-        "request_id": request.get(REQUEST_ID, ""),
+        "request_id": request_id,
     }
-    text = json.dumps(body, ensure_ascii=False) + "\n"
-    return web.Response(
-        status=status,
-        body=text.encode("utf-8", "replace"),
-        headers={"Content-Type": "application/problem+json", "Cache-Control": "no-store"},
-    )
+    return (json.dumps(body, ensure_ascii=False) + "\n").encode("utf-8", "replace")

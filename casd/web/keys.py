@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
 from aiohttp import web
@@ -24,6 +25,16 @@ class Limits:
     signed_url_max_s: float
 
 
+class Ending(StrEnum):
+    """How a request ended."""
+
+    ANSWERED = "answered"  # whole; by a refusal too
+    HUNG_UP = "hung-up"  # by the client, before it had the whole answer
+    STALLED = "stalled"  # the client took nothing of its answer for too long
+    CUT_OFF = "cut-off"  # by the drain deadline
+    FAILED = "failed"  # within the answer; the log has more under the request's id
+
+
 STORE = web.AppKey("store", BlobStore)
 UPLOADS = web.AppKey("uploads", Uploads)
 NAMED_KEYS = web.AppKey("named_keys", NamedKeys)
@@ -37,6 +48,8 @@ WORDS: web.AppKey[tuple[str, ...]] = web.AppKey("words", tuple)  # of all dialec
 PRINCIPAL: web.RequestKey[Any] = web.RequestKey("principal", object)  # a Principal, or None for nobody in particular
 SIGNED_UNTIL = web.RequestKey("signed_until", datetime)  # when a signed URL ends, on requests that came by one
 REQUEST_ID = web.RequestKey("request_id", str)
+DIALECT = web.RequestKey("dialect", str)  # the name of the one whose path was asked
+ENDING = web.RequestKey("ending", Ending)  # how the request ended, where that is known before its answer's end
 EXPECTATION = web.RequestKey("expectation", str)  # of an Expect header that is not answered yet, else empty
 
 

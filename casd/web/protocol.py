@@ -1,93 +1,63 @@
-"""One connection: what aiohttp leaves out. Deadlines for heads and slow readers, caps, `Expect`, drain.
+"""One connection: what aiohttp leaves out. Deadlines for heads and slow readers, caps, `Expect`, half-closing, drain.
 
 aiohttp 3.14.5 has no deadline for a request's head, answers `Expect` before any middleware runs (and before a 404),
-logs a traceback for heads that do not parse, and its shutdown drops body bytes of running requests.
+logs a traceback for heads that do not parse, gives no answer to a client that has closed its own side, takes HTTP/0.9
+and 2.0 for its own, loses what comes behind a request with `Upgrade: h2c`, and its shutdown drops body bytes of
+running requests.
 """
 
 import asyncio
 import logging
 import secrets
-from collections import Counter
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http_exceptions import BadStatusLine
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.http_writer import HttpVersion11
-from aiohttp.streams import StreamReader
+from aiohttp.http_writer import HttpVersion10, HttpVersion11
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from casd.web.errors import RouteError, problem
-from casd.web.keys import EXPECTATION, REQUEST_ID
+from casd.web.errors import RouteError, bare_problem, problem
+from casd.web.keys import ENDING, EXPECTATION, REQUEST_ID, Ending
+from casd.web.request_log import told
+from casd.web.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75.0  # an idle connection; nginx keeps its upstream connections for 60
 READ_BUFFER_BYTES = 512 << 10  # per connection, twice that at most; what arrives while a batch is being hashed
-TOO_MANY = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-TOO_SLOW = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-
-
-@dataclass(frozen=True, slots=True)
-class ConnectionLimits:
-    """0 connections means no cap."""
-
-    head_timeout_s: float
-    send_idle_timeout_s: float
-    max_connections: int
-    max_connections_per_address: int
-
-
-@dataclass(slots=True)
-class Traffic:
-    """What all connections share: how many there are, and which requests are under way."""
-
-    limits: ConnectionLimits
-    connections: set["Connection"] = field(default_factory=set)
-    by_address: Counter[str] = field(default_factory=Counter)
-    busy: set["Connection"] = field(default_factory=set)
-    is_draining: bool = False
-    idle: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def has_room_for(self, address: str) -> bool:
-        limits = self.limits
-        if limits.max_connections and len(self.connections) >= limits.max_connections:
-            return False
-        per_address = limits.max_connections_per_address
-        return not (per_address and address and self.by_address[address] >= per_address)
-
-    async def drain(self, timeout_s: float) -> bool:
-        """Let requests in flight finish, each with `Connection: close`; returns whether all did in time.
-
-        The caller has stopped accepting. Idle connections are closed at once, requests that are not done in time are
-        cut off: aiohttp's own shutdown would wait another minute for them.
-        """
-        self.is_draining = True
-        for connection in self.connections - self.busy:
-            connection.close_if_idle()
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self.busy:
-                    self.idle.clear()
-                    await self.idle.wait()
-        except TimeoutError:
-            log.warning("drain deadline passed requests=%d", len(self.busy))
-            for connection in self.busy:
-                connection.cut_off()
-            return False
-        return True
-
-
-TRAFFIC = web.AppKey("traffic", Traffic)
+# Closing on a client that still sends can cost it the answer, so what it sends is read and dropped for a while. Who
+# has only sent a wrong token must not keep us reading for long: a GiB dropped costs about a second of the loop.
+LINGER_S = 5.0
+LINGER_IDLE_S = 2.0
+LINGER_BYTES = 64 << 20
+TOO_MANY = RouteError(503, "too-many-connections", "casd has all the connections it may have; come back in a second")
+TOO_SLOW = RouteError(408, "head-timeout", "the request's head did not arrive in time")
+VERSIONS = (HttpVersion10, HttpVersion11)
 
 
 class Connection(RequestHandler):
     """aiohttp's protocol with the deadlines and counts it lacks."""
 
-    __slots__ = ("_address", "_answered_body", "_head_timer", "_newest_body", "_stall_timer", "_stalled_at", "_traffic")
+    __slots__ = (
+        "_address",
+        "_cut",
+        "_dropped_body",
+        "_head_timer",
+        "_is_half_closed",
+        "_is_last",
+        "_last_message",
+        "_newest_body",
+        "_stall_timer",
+        "_stalled_at",
+        "_status",
+        "_traffic",
+    )
 
     def __init__(self, server: web.Server, traffic: Traffic, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(
@@ -96,13 +66,19 @@ class Connection(RequestHandler):
             keepalive_timeout=KEEP_ALIVE_S,
             read_bufsize=READ_BUFFER_BYTES,
             auto_decompress=False,  # the stored bytes are those that were sent
-            access_log=None,  # type: ignore[arg-type]  # None is what turns it off; our own line is in `finish_response`
+            access_log=None,  # type: ignore[arg-type]  # None is what turns it off; our own line is in `_handle_request`
+            lingering_time=0,  # `_drop_body` does it
         )
         self._traffic = traffic
         self._address = ""
         self._head_timer: asyncio.TimerHandle | None = None
         self._newest_body: StreamReader | None = None  # of the request that came last, its handler begun or not
-        self._answered_body: StreamReader | None = None  # of the request that was answered last
+        self._dropped_body: StreamReader | None = None  # what is being read for nobody, behind its answer
+        self._last_message: RawRequestMessage | None = None  # after which no other is taken
+        self._is_last = False  # the request under way is that
+        self._is_half_closed = False  # the client sends no more
+        self._cut: Ending | None = None  # why we ended the connection within an answer
+        self._status: int | None = None  # of the answer under way
         self._stall_timer: asyncio.TimerHandle | None = None
         self._stalled_at = 0
 
@@ -113,11 +89,11 @@ class Connection(RequestHandler):
         peer = transport.get_extra_info("peername")
         self._address = peer[0] if isinstance(peer, tuple) else ""
         if self._traffic.is_draining or not self._traffic.has_room_for(self._address):
-            self._address = ""
-            self._manager = None  # `connection_lost` has nothing to undo
-            transport.write(TOO_MANY)
-            transport.close()
+            self._turn_away(transport)
             return
+        if self._traffic.turned_away:
+            log.warning("room for connections again turned_away=%d", self._traffic.turned_away)
+            self._traffic.turned_away = 0
         self._traffic.connections.add(self)
         self._traffic.by_address[self._address] += 1
         # Zero: a drained write is in the kernel, so that sendfile can go on behind it (`web/transmit.py`). Under TLS
@@ -127,6 +103,30 @@ class Connection(RequestHandler):
         super().connection_made(transport)
         self._start_head_timer()
 
+    def _turn_away(self, transport: asyncio.Transport) -> None:
+        if not self._traffic.turned_away and not self._traffic.is_draining:
+            log.warning(
+                "too many connections, turning away address=%s connections=%d",
+                self._address,
+                len(self._traffic.connections),
+            )
+        self._traffic.turned_away += 1
+        self._address = ""
+        self._manager = None  # `connection_lost` has nothing to undo
+        transport.write(bare_problem(TOO_MANY, secrets.token_hex(8), "Retry-After: 1"))
+        transport.close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's says None, which closes
+        """The client sends no more. What it has asked for whole is still answered; returns whether to stay open.
+
+        A client that is gone for good looks the same, and is found out by the first write. TLS has no half-closing.
+        """
+        is_tls = self.transport is not None and self.transport.get_extra_info("sslcontext") is not None
+        is_asked = bool(self._messages) or self in self._traffic.busy
+        is_whole = self._newest_body is None or self._newest_body.is_eof()
+        self._is_half_closed = is_asked and is_whole and not is_tls
+        return self._is_half_closed
+
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
         self._stop_stall_timer()
@@ -135,6 +135,8 @@ class Connection(RequestHandler):
             self._traffic.by_address[self._address] -= 1
             if not self._traffic.by_address[self._address]:
                 del self._traffic.by_address[self._address]
+        if self._dropped_body is not None:
+            self._dropped_body.set_exception(ConnectionResetError("the client is gone"))
         super().connection_lost(exc)
 
     # -- heads --------------------------------------------------------------------------------------------
@@ -142,12 +144,42 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         if self._manager is None:
             return
+        known = len(self._messages)
         super().data_received(data)
+        self._refuse_version()
+        self._end_behind_upgrade(known, data)
         self._end_broken_body()
         if self._messages or self in self._traffic.busy:
             self._stop_head_timer()
         elif data and self._head_timer is None and self._waiter is not None:
             self._start_head_timer()  # the first bytes of a next head, not the rest of a body that nobody wants
+
+    def _refuse_version(self) -> None:
+        """A head of another HTTP is none: aiohttp would answer `HTTP/0.9 200 OK`."""
+        for at, (message, _) in enumerate(self._messages):
+            if not isinstance(message, _ErrInfo) and message.version not in VERSIONS:
+                refusal = _ErrInfo(400, BadStatusLine("a version of HTTP that casd does not speak"), "")
+                while len(self._messages) > at:
+                    self._messages.pop()
+                self._messages.append((refusal, EMPTY_PAYLOAD))
+                return
+
+    def _end_behind_upgrade(self, known: int, data: bytes) -> None:
+        """No request is taken behind one that asks for another protocol, unless surely none has come yet.
+
+        aiohttp's parser stops there, and forgets what else stood in `data` (but for WebSocket). Nobody could tell
+        where the next head begins.
+        """
+        if len(self._messages) <= known:
+            return
+        message, body = self._messages[-1]
+        if isinstance(message, _ErrInfo) or not message.upgrade or message.method == hdrs.METH_CONNECT:
+            return
+        if message.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
+            return
+        is_last_in_data = data[:1] not in (b"\r", b"\n") and data.find(b"\r\n\r\n") == len(data) - 4
+        if not (is_last_in_data and body is EMPTY_PAYLOAD and len(self._messages) == known + 1):
+            self._last_message = message
 
     def _end_broken_body(self) -> None:
         """A body whose framing breaks fails where it is being read; no other request is taken from this connection.
@@ -165,8 +197,7 @@ class Connection(RequestHandler):
             return  # what does not parse is the next head, and is answered in its turn
         self._messages.pop()
         self.close()
-        if body is not self._answered_body:  # else aiohttp reads on behind the answer, and would log a traceback
-            body.set_exception(web.RequestPayloadError("the body's framing is broken"))
+        body.set_exception(web.RequestPayloadError("the body's framing is broken"))
         body.feed_eof()
 
     def _start_head_timer(self) -> None:
@@ -180,7 +211,9 @@ class Connection(RequestHandler):
     def _head_too_slow(self) -> None:
         self._head_timer = None
         if self.transport is not None:
-            self.transport.write(TOO_SLOW)
+            request_id = secrets.token_hex(8)
+            log.info("slow head cut off request=%s address=%s", request_id, self._address or "unix")
+            self.transport.write(bare_problem(TOO_SLOW, request_id))
         self.force_close()
 
     def handle_error(
@@ -193,8 +226,6 @@ class Connection(RequestHandler):
         """A head that does not parse is the client's mistake: an answer, a line in the log, no traceback."""
         if status >= 500:
             log.error("connection failed address=%s", self._address, exc_info=exc)
-        else:
-            log.info("unreadable request address=%s reason=%s", self._address, type(exc).__name__)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is under way already")
         error = RouteError(status, "unreadable-request", "this request's head is not HTTP/1.1 as casd reads it")
@@ -230,7 +261,7 @@ class Connection(RequestHandler):
             return
         left = self.transport.get_write_buffer_size()
         if left >= self._stalled_at:
-            log.info("slow reader cut off address=%s", self._address)
+            self._cut = Ending.STALLED
             self.transport.abort()
             return
         self._stalled_at = left
@@ -241,25 +272,21 @@ class Connection(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        result = await super().finish_response(request, resp, start_time)
-        # The query is left out: it can carry a signature.
-        log.info(
-            "request id=%s address=%s method=%s path=%s status=%d",
-            request.get(REQUEST_ID, "-"),
-            self._address or "-",
-            request.method,
-            request.rel_url.raw_path,
-            resp.status,
-        )
-        return result
+        # An ending that is known before there is an answer: nobody is there to get one.
+        self._status = resp.status if resp.prepared or ENDING not in request else None
+        if self._close or self._is_last:
+            resp.force_close()
+        return await super().finish_response(request, resp, start_time)
 
-    def request_begins(self) -> None:
+    def request_begins(self, message: RawRequestMessage) -> None:
+        """The message has left the queue. The task that handles it starts later, which is late for a drain."""
+        self._is_last = message is self._last_message
         self._stop_head_timer()
         self._traffic.busy.add(self)
 
     def request_ends(self) -> None:
         self._traffic.busy.discard(self)
-        if self._traffic.is_draining:
+        if self._traffic.is_draining or self._is_last or (self._is_half_closed and not self._messages):
             self.close()
         if not self._traffic.busy:
             self._traffic.idle.set()
@@ -273,6 +300,7 @@ class Connection(RequestHandler):
 
     def cut_off(self) -> None:
         """Cancel the handler, which cleans up after itself, and end the connection in the middle of its answer."""
+        self._cut = Ending.CUT_OFF
         if self._task_handler is not None:
             self._task_handler.cancel()
         if self.transport is not None:
@@ -280,12 +308,40 @@ class Connection(RequestHandler):
 
     async def _handle_request(self, request: Any, start_time: Any, request_handler: Any) -> Any:
         # Private in aiohttp, and the only place that spans handler and answer whatever happens to either.
-        self.request_begins()
+        began_at = time.perf_counter()  # uvloop's clock counts milliseconds
+        self._status = None
+        ending = Ending.FAILED
         try:
-            return await super()._handle_request(request, start_time, request_handler)
+            response, is_lost = await super()._handle_request(request, start_time, request_handler)
+            ending = request.get(ENDING) or (Ending.HUNG_UP if is_lost else Ending.ANSWERED)
+        except (ConnectionError, asyncio.CancelledError):
+            ending = request.get(ENDING) or Ending.HUNG_UP
+            raise
         finally:
-            self._answered_body = request.content
             self.request_ends()
+            duration_s = time.perf_counter() - began_at
+            told(request, self._traffic.origins, self._status, self._cut or ending, duration_s)
+        if not is_lost and not request.content.is_eof():
+            await self._drop_body(request.content, response.keep_alive)
+        return response, is_lost
+
+    async def _drop_body(self, body: StreamReader, is_kept: bool | None) -> None:
+        """Read on behind an answer, for nobody: a connection that is closed on bytes that were not read takes the
+        answer with it. A client that is not wanted any more is told so by the end of our side.
+        """
+        if not is_kept and self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+        left = LINGER_BYTES
+        self._dropped_body = body
+        try:
+            async with asyncio.timeout(LINGER_S):
+                while left > 0 and not body.is_eof():
+                    async with asyncio.timeout(LINGER_IDLE_S):
+                        left -= len(await body.readany())
+        except (OSError, web.RequestPayloadError):  # too slow, gone, or broken
+            self.close()
+        finally:
+            self._dropped_body = None
 
 
 class Front:
@@ -322,6 +378,7 @@ class Front:
         )
         # HTTP/1.0 has no interim answers, so its clients do not mean it (RFC 9110, 10.1.1).
         request[EXPECTATION] = expectation if message.version >= HttpVersion11 else ""
+        cast(Connection, protocol).request_begins(message)
         return request
 
 

@@ -41,6 +41,15 @@ def check_query(request: web.Request) -> None:
     decode(request.raw_path.partition("?")[2], "query")
 
 
+def check_parameters(request: web.Request, *known: str) -> None:
+    """Raise InvalidInput for a parameter that is unknown or comes twice, where what is ignored could do harm."""
+    for name in request.query:
+        if name not in known:
+            raise InvalidInput(f"unknown parameter {name[:40]!r} here; known: {', '.join(known)}")
+        if len(request.query.getall(name)) > 1:
+            raise InvalidInput(f"?{name}= comes once")
+
+
 def decode(text: str, what: str = "path") -> str:
     """A percent-encoded piece of a path. Raises InvalidInput for anything but well-formed UTF-8."""
     for position in range(len(text)):

@@ -7,14 +7,15 @@ import asyncio
 import json
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
 from aiohttp import hdrs, web
 
-from casd.errors import BodyTimeout, InvalidInput, TooLarge, UnsupportedEncoding
+from casd.errors import BodyTimeout, CasdError, InvalidInput, TooLarge, UnsupportedEncoding
 from casd.model import JSON
 from casd.store import DEFAULT_CONTENT_TYPE
-from casd.tasks import ended
+from casd.tasks import to_the_end
 from casd.web.keys import EXPECTATION, LIMITS
 from casd.web.ranges import number
 
@@ -72,15 +73,15 @@ async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_byte
             if size > limit_bytes:
                 raise TooLarge("the body", limit_bytes)
             if writing is not None:
-                await asyncio.shield(writing)
+                # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
+                await to_the_end(writing)
             writing = asyncio.create_task(into.append(data))
         if writing is not None:
-            await asyncio.shield(writing)
+            await to_the_end(writing)
     finally:
         if writing is not None:
-            # To its end, also for a request that is cut off, even while it waits here because its client has gone:
-            # what has arrived counts in a resumable upload, and nobody else may have the stage meanwhile.
-            await ended(writing)
+            with suppress(CasdError):  # it was raised above, or the client is gone
+                await to_the_end(writing)
 
 
 async def next_piece(request: web.Request) -> bytes:

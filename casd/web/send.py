@@ -22,7 +22,7 @@ from casd.model import Blob, ByteRange, Digest
 from casd.payloads.base import Payload
 from casd.web.conditions import Outcome, Validators, evaluate, range_applies
 from casd.web.digest_fields import member, wanted
-from casd.web.keys import REQUEST_ID, SIGNED_UNTIL, TRANSMITTER, store_of
+from casd.web.keys import ENDING, REQUEST_ID, SIGNED_UNTIL, TRANSMITTER, Ending, store_of
 from casd.web.ranges import requested_ranges, requested_window
 from casd.web.transmit import Verify
 
@@ -235,19 +235,21 @@ async def _send_parts(
                 await response.write(head)
             await transmitter.send(request, response, payload, part.start, part.stop, verify)
         await response.write_eof(end)
-    except (ConnectionError, TimeoutError) as error:  # the client hung up, or takes nothing
-        log.info("transfer cut by the client request=%s reason=%s", request[REQUEST_ID], type(error).__name__)
-        cut(request)
+    except ConnectionError:
+        cut(request, Ending.HUNG_UP)
+    except TimeoutError:
+        cut(request, Ending.STALLED)
     except CasdError as error:
         log.error("transfer failed request=%s error=%s", request[REQUEST_ID], error)
-        cut(request)
+        cut(request, Ending.FAILED)
     except BaseException:
-        cut(request)
+        cut(request, Ending.FAILED)
         raise
 
 
-def cut(request: web.Request) -> None:
+def cut(request: web.Request, ending: Ending) -> None:
     """End the connection so that no client takes the body for complete."""
+    request[ENDING] = ending
     if request.transport is not None:
         request.transport.abort()
 

@@ -118,6 +118,7 @@ class Transmitter:
                 if sent == 0:
                     raise PayloadDamaged(f"a payload ends at byte {start}, {stop} were promised")
                 start += sent
+                request.writer.output_size += sent  # past the writer, but sent by this answer
                 await asyncio.sleep(0)
         finally:
             os.close(socket)

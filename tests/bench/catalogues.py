@@ -6,6 +6,7 @@ They are filled by SQL, with the daemon stopped, and have no payload files: noth
 import functools
 import hashlib
 import random
+import shutil
 import sqlite3
 import time
 import uuid
@@ -103,9 +104,12 @@ class Catalogues:
         self.daemons: dict[int, Casd] = {count: Casd(root / f"catalogue-{count}") for count in counts}
 
     def prepare(self) -> None:
+        first, *others = self.daemons.values()
+        first.start()  # makes a data folder
+        first.stop()
+        for other in others:
+            shutil.copytree(first.data, other.data)
         for count, casd in self.daemons.items():
-            casd.start()
-            casd.stop()
             fill(casd.data / folder.CATALOGUE, count)
             casd.start()
 

@@ -19,6 +19,7 @@ SMALL_PAYLOADS = 64  # asked for in turn; the connections are kept
 RANGE_SIZES_KIB = (64, 256, 1024)
 WRK_CONNECTIONS = 8
 SEED = 20
+PAGES = bytes(1 << 20)
 EVICTION_S = 10
 
 
@@ -124,7 +125,7 @@ class Transfers:
         """New bytes on each stream, durable when the answer is there; nginx's client syncs file and folder itself."""
         bodies = [self._body(side) for _ in range(streams)]
         server = self.server(side)
-        os.sync()  # what the run before left behind is not this one's
+        self._settle(streams * self.sizes.large_bytes)
         with used_by(server) as usage:
             answer = Client({"do": "put", "bodies": bodies}, server).end()
         if side == "casd":
@@ -133,6 +134,18 @@ class Transfers:
             for body in bodies:
                 Path(body["sync"]).unlink()
         return rated(streams * self.sizes.large_gib, answer["seconds"], usage.cpu_s, answer["cpu_s"])
+
+    def _settle(self, size: int) -> None:
+        """Leave nothing to write of the run before, and as much free memory that was in use a moment ago.
+
+        So that who runs right after the other's file was removed has no more memory at hand than who runs first.
+        """
+        os.sync()
+        scratch = self.folder / "scratch"
+        with scratch.open("wb", buffering=0) as file:
+            for _ in range(0, size, len(PAGES)):
+                file.write(PAGES)
+        scratch.unlink()
 
     def _body(self, side: str) -> dict[str, Any]:
         name = self.new_name()

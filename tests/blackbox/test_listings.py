@@ -1,10 +1,9 @@
 """What holds for every listing of section 8: pages, limits, cursors, and completeness whatever goes on."""
 
 import base64
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 import pytest
 
@@ -80,6 +79,14 @@ LISTINGS = {
 }
 
 
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """A daemon of their own, where pages of two through all of an admin's namespaces are not hundreds."""
+    running = Daemon(tmp_path_factory.mktemp("listings") / "data").start()
+    yield running
+    assert running.stop() == 0, running.log
+
+
 @pytest.fixture(params=LISTINGS)
 def listing(request: pytest.FixtureRequest) -> Listing:
     return LISTINGS[request.param]
@@ -105,19 +112,18 @@ def test_pages_of_any_length_hold_the_same_items(us: Party, listing: Listing) ->
         assert [key for key in found if key in made] == [key for key in whole if key in made]
 
 
-@pytest.mark.parametrize("limit", ["0", "-1", "", "x", "1.0", "1e2", "%D9%A1", "+1", "1%20", "null", "\u00b2"])
-def test_a_limit_that_is_none_is_400(us: Party, listing: Listing, limit: str) -> None:
+NO_LIMITS = ["0", "-1", "", "x", "1.0", "1e2", "%D9%A1", "+1", "1%20", "null", "%C2%B2", "%FF"]
+
+
+def test_a_limit_that_is_none_is_400_and_one_above_a_thousand_is_clamped(us: Party, listing: Listing) -> None:
     listing.add(us, 0)
-    url = plus(listing.url(us), f"limit={quote(limit, safe='%+')}")
+    url = listing.url(us)
 
-    assert refusal(listing.wire(us).ask("GET", url)) == (400, "invalid-input")
-
-
-@pytest.mark.parametrize("limit", ["1001", str(1 << 63), "9" * 5000])
-def test_a_limit_above_a_thousand_is_clamped(us: Party, listing: Listing, limit: str) -> None:
-    listing.add(us, 0)
-
-    assert items_of(listing.wire(us).ask("GET", plus(listing.url(us), f"limit={limit}")))
+    for limit in NO_LIMITS:
+        answer = listing.wire(us).ask("GET", plus(url, f"limit={limit}"))
+        assert refusal(answer) == (400, "invalid-input"), limit
+    for limit in ("1001", str(1 << 63), "9" * 5000):
+        assert items_of(listing.wire(us).ask("GET", plus(url, f"limit={limit}"))), limit
 
 
 def test_a_page_holds_a_hundred_by_default_and_a_thousand_at_most(new_daemon: Callable[[], Daemon]) -> None:

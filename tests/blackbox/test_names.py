@@ -10,7 +10,7 @@ import pytest
 
 from tests.blackbox.shapes import BLOB, MARKER, NAME_INFO, VERSION, items_of, oddities, refusal
 from tests.web.party import Party, is_time, listed
-from tests.web.wire import Wire, head, raw
+from tests.web.wire import Wire, head, raw, sha256_field, sha512_field
 
 NOBODYS = f'"{"0" * 128}"'
 
@@ -113,6 +113,15 @@ def test_binding_wants_membership_not_evidence(us: Party, them: Party) -> None:
     assert us.reader.ask("GET", us.name()).status == 404
 
 
+def test_what_repr_digest_says_of_a_bound_blob_is_checked(us: Party) -> None:
+    url = f"{us.name()}?blob={us.add(b'abc')['uuid']}"
+    right, wrong = sha512_field(b"abc"), sha256_field(b"other")
+
+    for header, status in ((wrong, 422), (f"{right}, {wrong}", 422), ("sha-512=:x:", 400), (right, 201)):
+        assert us.writer.ask("PUT", url, headers={"Repr-Digest": header}).status == status
+    assert len(versions_of(us)) == 1
+
+
 def test_a_bind_takes_no_body(us: Party) -> None:
     assert refusal(us.writer.ask("PUT", f"{us.name()}?blob={us.add()['uuid']}", b"x"))[0] == 400
 
@@ -161,14 +170,30 @@ def test_a_guard_looks_at_the_latest_version(
 def test_a_guard_holds_back_a_delete_too(
     us: Party, header: str, value: str, absent: int, old: int, hidden: int
 ) -> None:
-    us.publish("old", b"older")
-    us.publish("old", b"old")
+    for name in ("hide", "purge"):
+        us.publish(name, b"older")
+        us.publish(name, b"old")
 
-    answer = us.writer.ask("DELETE", us.name("old"), headers={header: value})
+    for query in ("", "?purge=1"):
+        name = us.name("purge" if query else "hide")
+        answer = us.writer.ask("DELETE", name + query, headers={header: value})
+        assert answer.status == {201: 204}.get(old, old)
+        assert us.reader.ask("GET", name).status == (404 if old == 201 else 200)
+        assert us.writer.ask("DELETE", us.name("absent") + query, headers={header: value}).status in (400, 404, 412)
 
-    assert answer.status == {201: 204}.get(old, old)
-    assert us.reader.ask("GET", us.name("old")).status == (404 if old == 201 else 200)
-    assert us.writer.ask("DELETE", us.name("absent"), headers={header: value}).status in (400, 404, 412)
+
+def test_the_removal_of_a_version_is_guarded_by_that_version(us: Party) -> None:
+    us.publish("a", b"older")
+    us.publish("a", b"old")
+
+    for header, value, status in (
+        ("If-Match", etag(b"old"), 412),
+        ("If-None-Match", "*", 412),
+        ("If-Match", "junk", 400),
+        ("If-Match", etag(b"older"), 204),
+    ):
+        assert us.writer.ask("DELETE", f"{us.name('a')}?version=1", headers={header: value}).status == status
+    assert [version["version"] for version in versions_of(us, "a")] == [2]
 
 
 def test_a_guard_that_fails_wants_no_body(us: Party) -> None:
@@ -289,7 +314,7 @@ def test_removing_a_version_lets_go_of_its_blob_alone(us: Party) -> None:
     assert us.publish("a/b")["version"] == 3
     for query in ("?version=1", "?version=9", "?version=0"):
         assert refusal(us.writer.ask("DELETE", us.name() + query))[0] == 404
-    for query in ("?version=x", "?purge=yes", "?purge=", "?version=3&purge=1"):
+    for query in ("?version=x", "?purge=yes", "?purge=", "?version=3&purge=1", "?verison=3", "?version=3&version=4"):
         assert refusal(us.writer.ask("DELETE", us.name() + query)) == (400, "invalid-input")
 
 
@@ -508,7 +533,8 @@ def test_what_is_no_name_is_400(us: Party, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "namespace", ["-a", ".a", "_a", "a%20b", "a%2Fb", "%C3%BC", "a" * 129, "a+b", "a%00", "%FF", "a%", "%2E%2E", "*"]
+    "namespace",
+    ["-a", ".a", "_a", "a%20b", "a%2Fb", "%C3%BC", "a" * 129, "a+b", "a%00", "%FF", "a%", "%2E%2E", "*", "%7B", "%0A"],
 )
 def test_what_is_no_namespace_is_400(us: Party, namespace: str) -> None:
     for method, target, body in (

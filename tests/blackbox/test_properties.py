@@ -361,6 +361,7 @@ def test_any_text_in_place_of_a_uuid_is_404(place: Place, uuid: str) -> None:
 
 @outside
 @given(hexed=speakable | st.text("0aFg", min_size=126, max_size=130))
+@example(hexed="{")
 def test_any_text_in_place_of_a_digest_is_404_or_for_checksums_400(place: Place, hexed: str) -> None:
     quoted = quote(hexed, safe="").replace(".", "%2E")
     is_digest = re.fullmatch(r"[0-9a-fA-F]{128}", hexed) is not None

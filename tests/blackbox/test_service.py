@@ -8,7 +8,7 @@ import pytest
 from tests.blackbox.shapes import is_count, oddities, one_of, refusal
 from tests.conftest import Daemon
 from tests.web.party import Party
-from tests.web.wire import Wire, head, raw
+from tests.web.wire import Wire, head, raw, wait_until
 
 UUID = "01890000-0000-7000-8000-000000000000"
 
@@ -34,6 +34,7 @@ ROUTES = {  # every path of section 8 that is built, and the methods of its row
     "/v1/signed-urls": {"POST"},
     "/v1/signing-keys": {"GET", "POST"},
     "/v1/status": {"GET"},
+    "/v1/whoami": {"GET"},
     "/v1/upkeep/expire": {"POST"},
     "/v1/upkeep/collect-garbage": {"POST"},
 }
@@ -134,6 +135,43 @@ def test_every_error_is_a_problem(
     assert answer["Cache-Control"] == "no-store"
 
 
+LENGTH, WAITS = "Content-Length: 5", "Expect: 100-continue"
+WAITING = [  # who, what, with which field; what comes first instead of 100 Continue
+    ("nobody", "POST /v1/blobs", LENGTH, 401),
+    ("nobody", "PUT /v1/names/{ns}/a", LENGTH, 401),
+    ("reader", "POST /v1/blobs", LENGTH, 403),
+    ("reader", "PATCH /v1/name-info/{ns}/a", LENGTH, 403),
+    ("reader", "PUT /v1/namespaces/{ns}", LENGTH, 403),
+    ("reader", "POST /v1/tokens", LENGTH, 403),
+    ("writer", "POST /v1/blobs?namespace=absent", LENGTH, 404),
+    ("writer", f"PUT /v1/blobs/{UUID}/metadata/k", LENGTH, 404),
+    ("writer", "PUT /v1/nowhere", LENGTH, 404),
+    ("writer", "PUT /v1/blobs", LENGTH, 405),
+    ("writer", "PUT /v1/names/{ns}/a", f"{LENGTH}\r\nIf-Match: *", 412),
+    ("writer", "PUT /v1/names/{ns}/a/..", LENGTH, 400),
+    ("writer", "PUT /v1/names/{ns}/a", f"{LENGTH}\r\nRepr-Digest: x", 400),
+    ("writer", "PUT /v1/names/{ns}/a", f"{LENGTH}\r\nContent-Range: bytes 5-9/10", 400),
+    ("writer", "POST /v1/blobs?expires_in=x", LENGTH, 400),
+    ("writer", "POST /v1/blobs", f"{LENGTH}\r\nContent-Encoding: gzip", 415),
+    ("writer", "POST /v1/blobs", f"Content-Length: {1 << 62}", 413),
+    ("writer", "POST /v1/blobs", LENGTH, 100),
+    ("writer", "PUT /v1/names/{ns}/a", LENGTH, 100),
+]
+
+
+def test_who_waits_for_a_100_gets_none_before_a_refusal(us: Party) -> None:
+    tokens = {"nobody": None, "reader": us.token("reader"), "writer": us.token("writer")}
+    for who, line, field, status in WAITING:
+        with raw(us.daemon) as connection:
+            asked = line.replace("{ns}", us.namespace)
+            connection.send(head(us.daemon, asked, field, WAITS, token=tokens[who]))
+            first, _ = connection.head()
+            assert first == status, (who, line, field)
+            if first == 100:
+                connection.send(b"12345")
+                assert connection.head()[0] == 201
+
+
 def test_a_head_that_does_not_parse_gets_a_problem_too(service: Daemon) -> None:
     with raw(service) as connection:
         connection.send("GET /v1/blobs HTTP/1.1\r\nno colon here\r\n\r\n")
@@ -182,6 +220,19 @@ def test_expire_tells_what_it_did(wire: Wire) -> None:
     assert all(map(is_count, answer.json.values()))
 
 
+def test_a_dry_run_ends_nothing(new_daemon: Any) -> None:
+    own: Daemon = new_daemon().start()
+    with Wire(own) as wire:
+        url = f"/v1/blobs/{wire.ask('POST', '/v1/blobs?expires_in=1', b'x').json['uuid']}"
+        wait_until(lambda: wire.ask("GET", url).status == 404, "it expires")
+
+        counts = [
+            wire.ask("POST", f"/v1/upkeep/expire{query}").json["blobs"] for query in ("?dry_run=1",) * 2 + ("",) * 2
+        ]
+
+    assert counts == [1, 1, 1, 0]
+
+
 def test_collect_garbage_tells_what_it_would_do_and_did(wire: Wire) -> None:
     shape = {"payloads": is_count, "bytes": is_count, "orphans": is_count}
     for query, is_dry in (("?dry_run=1", True), ("?dry_run=1&force=1", True), ("", False), ("?force=1", False)):
@@ -192,8 +243,10 @@ def test_collect_garbage_tells_what_it_would_do_and_did(wire: Wire) -> None:
 
 
 def test_a_flag_is_one_or_zero(wire: Wire) -> None:
-    for query in ("dry_run=yes", "dry_run=", "force=true", "force=2"):
+    for query in ("dry_run=yes", "dry_run=", "force=true", "force=2", "dryrun=1", "dry_run=1&dry_run=0"):
         assert refusal(wire.ask("POST", f"/v1/upkeep/collect-garbage?{query}")) == (400, "invalid-input")
+    for query in ("dry_run=yes", "dry-run=1"):
+        assert refusal(wire.ask("POST", f"/v1/upkeep/expire?{query}")) == (400, "invalid-input")
 
 
 def test_a_collection_of_more_than_half_is_refused_unless_it_is_insisted_on(new_daemon: Any) -> None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -132,7 +133,11 @@ def test_serve_hands_on_only_the_flags_that_were_given(monkeypatch: pytest.Monke
         calls.append((config, overrides))
         return 7
 
-    monkeypatch.setitem(sys.modules, "casd.daemon", SimpleNamespace(serve=serve))
+    def check(config: Path | None, overrides: dict[str, object]) -> int:
+        calls.append(("check", config, overrides))
+        return 8
+
+    monkeypatch.setitem(sys.modules, "casd.daemon", SimpleNamespace(serve=serve, check=check))
     config = tmp_path / "config.toml"
     config.touch()
 
@@ -142,12 +147,91 @@ def test_serve_hands_on_only_the_flags_that_were_given(monkeypatch: pytest.Monke
             ["serve"],
             ["serve", "--config", str(config), "--port", "0", "--host", "::1", "--data", "here"],
             ["--data", "there", "serve"],
+            ["serve", "--check", "--config", str(config), "--port", "0"],
         )
     ]
 
-    assert codes == [7, 7, 7]
+    assert codes == [7, 7, 7, 8]
     assert calls == [
         (None, {}),
         (config, {"server.host": "::1", "server.port": 0, "storage.data": Path("here")}),
         (None, {"storage.data": Path("there")}),
+        ("check", config, {"server.port": 0}),
     ]
+
+
+# -- serve --check --------------------------------------------------------------------------------------------------
+
+
+def checked(tmp_path: Path, text: str, *flags: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`casd serve --check` on a configuration file, as its own process."""
+    (tmp_path / "config.toml").write_text(text)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("CASD_", "XDG_"))}
+    command = [sys.executable, "-m", "casd", "serve", "--check", "--config", str(tmp_path / "config.toml"), *flags]
+    env = clean | {"HOME": str(tmp_path / "home")} | environment
+    return subprocess.run(command, env=env, capture_output=True, text=True)
+
+
+def test_a_check_prints_what_would_be_in_force_and_makes_nothing(tmp_path: Path) -> None:
+    ran = checked(tmp_path, "[upkeep]\ngrace_s = 5\n", "--port", "0", CASD_SERVER__HOST="::1")
+
+    assert (ran.returncode, ran.stderr) == (0, "")
+    shown = tomllib.loads(ran.stdout)
+    assert (shown["server"]["host"], shown["server"]["port"], shown["upkeep"]["grace_s"]) == ("::1", 0, 5.0)
+    assert shown["storage"]["data"] == str(tmp_path / "home/.local/share/casd")
+    assert ran.stdout.startswith(f"# The data folder {shown['storage']['data']} is not there: casd will make it.\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_what_a_check_prints_can_be_checked_again(tmp_path: Path) -> None:
+    first = checked(tmp_path, '[server]\npublic_url = "https://a/b"\ntrusted_proxies = ["::1"]\n').stdout
+
+    again = checked(tmp_path, first)
+
+    assert tomllib.loads(again.stdout) == tomllib.loads(first)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("[server]\nport = true\n", "casd: [server] port: "),
+        ("[server]\nprot = 1\n", "casd: [server] prot: unknown; known: host, port, "),
+    ],
+)
+def test_a_check_of_what_is_wrong_ends_in_1_and_names_the_key(tmp_path: Path, text: str, said: str) -> None:
+    ran = checked(tmp_path, text)
+
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith(said)
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_check_touches_no_data_folder_and_shows_no_secret(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "admin.token").write_text("casd_a-secret\n")
+    before = data.stat().st_mtime_ns
+
+    ran = checked(tmp_path, "", "--data", str(data))
+
+    assert ran.stdout.startswith(f"# The data folder {data} is there.\n")
+    assert "secret" not in ran.stdout + ran.stderr
+    assert [path.name for path in data.iterdir()] == ["admin.token"]
+    assert data.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("must_exist", "is_file", "state"),
+    [
+        (True, False, "is not there, and must_exist is set: casd will not start."),
+        (False, True, "is not a folder: casd will not start."),
+    ],
+)
+def test_a_check_says_what_a_start_would_find(tmp_path: Path, must_exist: bool, is_file: bool, state: str) -> None:
+    data = tmp_path / "data"
+    if is_file:
+        data.touch()
+
+    ran = checked(tmp_path, f"[storage]\nmust_exist = {str(must_exist).lower()}\n", CASD_STORAGE__DATA=str(data))
+
+    assert (ran.returncode, ran.stdout.splitlines()[0]) == (0, f"# The data folder {data} {state}")

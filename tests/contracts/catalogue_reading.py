@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from casd.catalogue.base import BlobFilter
+from casd.catalogue.values import BlobFilter
 from casd.errors import InvalidInput, NameNotFound
 from casd.model import Blob, BlobState, Namespace, Receipt, Role, Token, VersionRef
 from tests.contracts.desk import ALICE, BOB, NAME, NO_FILTER, Desk, every_page

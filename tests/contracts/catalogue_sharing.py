@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from casd.catalogue.base import NO_GUARD
+from casd.catalogue.values import NO_GUARD
 from casd.errors import MetadataKeyNotFound, NamedKeyNotFound, NameNotFound, NamespaceNotFound, TooLarge
 from casd.model import NamedKey, NameInfo, Role, Token, Version
 from tests.contracts.desk import ALICE, BOB, NAME, Desk, every_page

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from casd.catalogue.base import NO_GUARD, UploadTotals
+from casd.catalogue.values import NO_GUARD, UploadTotals
 from casd.errors import NamespaceNotFound, PreconditionFailed, TooManyUploads, UploadNotFound
 from casd.model import ByteRange, Guard, Role, Token, Upload, UploadPart
 from tests.contracts.desk import ALICE, NAME, Desk

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from casd.catalogue.base import BlobFilter
+from casd.catalogue.values import BlobFilter
 from casd.errors import (
     BlobNotFound,
     CasdError,
@@ -217,6 +217,17 @@ class WriteContract:
 
         assert await outcome(desk.hide(guard=Guard(match=frozenset({digest_of(b"old")})))) is PreconditionFailed
         assert await outcome(desk.hide(guard=Guard(match=frozenset({ABC})))) is None
+
+    async def test_a_removal_is_guarded_by_what_it_removes(self, desk: Desk) -> None:
+        await desk.publish(data=b"old")
+        await desk.publish(data=b"abc")
+        old, new = Guard(match=frozenset({digest_of(b"old")})), Guard(match=frozenset({ABC}))
+
+        assert await outcome(desk.purge(guard=old)) is PreconditionFailed
+        assert await outcome(desk.remove(1, guard=new)) is PreconditionFailed
+        assert await desk.numbers() == [1, 2]
+        assert await outcome(desk.remove(1, guard=old)) is None
+        assert await outcome(desk.purge(guard=new)) is None
 
     async def test_names_and_versions_that_are_not_there_are_not_found(self, desk: Desk) -> None:
         catalogue, now, keep = desk.catalogue, desk.clock(), desk.keep_until

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from casd.catalogue.base import NO_GUARD, BlobFilter, Catalogue, Expired
+from casd.catalogue.base import Catalogue
+from casd.catalogue.values import NO_GUARD, BlobFilter, Expired
 from casd.model import Blob, Digest, Guard, NewBlob, Page, Version
 from tests.contracts.oracle import receipt_of
 from tests.fakes import Clock, counting_uuids
@@ -87,11 +88,11 @@ class Desk:
     async def undelete(self, name: str = NAME, namespace: str = ALICE) -> Version:
         return await self.catalogue.undelete(namespace, name, self.clock(), self.keep_until)
 
-    async def remove(self, number: int, name: str = NAME, namespace: str = ALICE) -> Version:
-        return await self.catalogue.remove_version(namespace, name, number, self.clock(), self.keep_until)
+    async def remove(self, number: int, name: str = NAME, namespace: str = ALICE, guard: Guard = NO_GUARD) -> Version:
+        return await self.catalogue.remove_version(namespace, name, number, self.clock(), self.keep_until, guard)
 
-    async def purge(self, name: str = NAME, namespace: str = ALICE) -> None:
-        await self.catalogue.purge_name(namespace, name, self.clock(), self.keep_until)
+    async def purge(self, name: str = NAME, namespace: str = ALICE, guard: Guard = NO_GUARD) -> None:
+        await self.catalogue.purge_name(namespace, name, self.clock(), self.keep_until, guard)
 
     async def newest(self, name: str = NAME, namespace: str = ALICE) -> Version | None:
         return await self.catalogue.version(namespace, name)

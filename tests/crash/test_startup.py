@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -184,7 +185,9 @@ def test_an_unusable_catalogue_is_refused_with_advice_and_nothing_is_touched(
 
     said = refusal(stopped)
 
+    assert said.startswith(f"casd: {stopped.data / CATALOGUE} ")
     assert advice in said
+    assert "-wal" not in said
     assert everything(stopped.data) == before
 
 
@@ -198,8 +201,87 @@ def test_a_catalogue_damaged_after_a_kill_is_refused_and_its_wal_is_kept(running
 
     said = refusal(running)
 
-    assert "restore it from a backup" in said
+    assert "restore it from a backup, after moving catalogue.sqlite3-wal and catalogue.sqlite3-shm away" in said
     assert everything(running.data) == before
+
+
+def test_the_advice_against_a_stale_wal_is_needed_and_works(running: Daemon, tmp_path: Path) -> None:
+    """SQLite plays what is left of the lost catalogue into the restored one, which is no longer the backup then."""
+    backup = tmp_path / "backup"
+    with closing(sqlite3.connect(running.data / CATALOGUE)) as source, closing(sqlite3.connect(backup)) as copy:
+        source.backup(copy)
+    assert post(running, PAYLOADS[0]).status == 201
+    running.kill()
+    missing(running.data / CATALOGUE)
+    assert "-wal" in refusal(running)
+    for suffix in ("-wal", "-shm"):
+        (running.data / f"{CATALOGUE}{suffix}").rename(tmp_path / f"lost{suffix}")
+    shutil.copy(backup, running.data / CATALOGUE)
+
+    running.start()
+
+    assert_serves(running, [])
+
+
+def test_another_program_that_looks_into_the_catalogue_costs_nothing(running: Daemon) -> None:
+    """SQLite removes the WAL with the last connection; which one is the last it knows by locks on the file."""
+    assert post(running, PAYLOADS[0]).status == 201
+
+    with closing(sqlite3.connect(running.data / CATALOGUE)) as db:
+        assert db.execute("SELECT count(*) FROM blob").fetchone() == (1,)
+
+    assert (running.data / f"{CATALOGUE}-wal").exists()
+    assert post(running, PAYLOADS[1]).status == 201
+    running.kill()
+    running.start()
+    assert_serves(running, PAYLOADS)
+
+
+def test_a_host_that_is_none_is_refused(stopped: Daemon) -> None:
+    before = everything(stopped.data)
+
+    for host in ("a" * 300, "nowhere.invalid"):
+        assert f"cannot listen on {host}:0: " in refusal(stopped, "--host", host)
+
+    assert everything(stopped.data) == before
+
+
+def test_a_wrong_key_is_refused_before_the_folder_is_looked_at(new_daemon: NewDaemon) -> None:
+    daemon = new_daemon(CASD_LIMITS__HEAD_TIMEOUT_S="0")
+
+    said = refusal(daemon)
+
+    assert said.startswith("casd: [limits] head_timeout_s: ")
+    assert said.endswith("(from CASD_LIMITS__HEAD_TIMEOUT_S)")
+    assert not daemon.data.exists()
+
+
+# -- descriptors ----------------------------------------------------------------------------------------------------
+
+
+def with_descriptors(daemon: Daemon, soft: int, hard: int) -> Daemon:
+    daemon.prefix = (sys.executable, "-c", LIMITED, str(soft), str(hard))
+    return daemon.start()
+
+
+LIMITED = """
+import resource, subprocess, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
+sys.exit(subprocess.call(sys.argv[3:]))
+"""
+
+
+@pytest.mark.parametrize(("connections", "is_enough"), [("100", True), ("2000", False)])
+def test_the_daemon_takes_all_descriptors_it_is_let_and_warns_if_they_are_too_few(
+    new_daemon: NewDaemon, connections: str, is_enough: bool
+) -> None:
+    daemon = with_descriptors(new_daemon(CASD_LIMITS__MAX_CONNECTIONS=connections), 256, 1000)
+
+    limits = Path(f"/proc/{daemon.pid}/limits").read_text()
+
+    assert re.search(r"Max open files +1000 +1000 ", limits)
+    assert ("too few file descriptors" not in daemon.log) == is_enough
+    assert daemon.stop() == 0
 
 
 def test_a_data_folder_that_must_exist_is_not_made(new_daemon: NewDaemon) -> None:

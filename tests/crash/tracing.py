@@ -19,7 +19,8 @@ from pathlib import Path
 from tests.conftest import Daemon, skip_loudly
 
 PATIENCE_S = 30.0
-RECORDED = "fsync,fdatasync,rename,renameat,renameat2,mkdir,mkdirat,pwrite64,sendto,sendmsg,write,writev"
+RECORDED = "fsync,fdatasync,ftruncate,link,linkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,openat"
+RECORDED += ",pwrite64,sendto,sendmsg,write,writev"
 
 
 def require_strace() -> None:

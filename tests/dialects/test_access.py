@@ -401,9 +401,7 @@ def check_refused(answer: Answer, dialect: Dialect, path: str, status: int) -> N
     if path.startswith(f"{STORE}/objects/"):
         told = {node.tag: node.text for node in ElementTree.fromstring(answer.body.decode())}
         assert answer["Content-Type"] == "application/xml; charset=utf-8"
-        assert (
-            told["Code"] == {400: "InvalidRequest", 401: "AccessDenied", 403: "AccessDenied", 404: "NoSuchKey"}[status]
-        )
+        assert told["Code"] == XML_CODES[status]
         return
     if dialect.name in ("native", "tus"):
         assert answer.code
@@ -415,6 +413,13 @@ def check_refused(answer: Answer, dialect: Dialect, path: str, status: int) -> N
         assert answer.json["status"] == status
 
 
+XML_CODES = {
+    400: "InvalidRequest",
+    401: "AccessDenied",
+    403: "AccessDenied",
+    404: "NoSuchKey",
+    405: "MethodNotAllowed",
+}
 SHAPES = {
     "deeplake": {"error", "code"},
     "datapane": {"detail", "code", "request_id"},
@@ -456,6 +461,18 @@ def test_each_exception_here_is_a_route_that_there_is() -> None:
 
     assert len(known) == len(ROUTES)
     assert known >= READ_BY_OTHER_METHODS | WRITTEN_BY_GET | ADMINS | OF_THE_CALLER | REFUSED_TO_ALL.keys()
+
+
+def test_what_is_not_there_is_said_in_the_shape_of_whose_path_it_is(world: World) -> None:
+    """Without a credential: that a path or a method is unknown is no secret."""
+    for dialect in DIALECTS:
+        for prefix in dialect.prefixes:
+            path = f"{prefix.rstrip('/')}/no/such/path/is/here"
+            check_refused(world.wire.ask("GET", path), dialect, path, 404)
+        for path in {key_of(route)[1] for route in dialect.routes}:
+            answer = world.wire.ask("REPORT", ELEMENT.sub("x", path))
+            check_refused(answer, dialect, path, 405)
+            assert answer["Allow"]
 
 
 @pytest.mark.parametrize(("path", "body"), [("/auth", "key"), ("/api/v1/auth/refresh", "refresh_token")])

@@ -959,10 +959,12 @@ class FixedDisk:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, free: int, total: int = 1 << 40) -> None:
         self.free = free
+        self.asked = 0
         self._total = total
         monkeypatch.setattr(os, "statvfs", self._statvfs)
 
     def _statvfs(self, path: object) -> os.statvfs_result:
+        self.asked += 1
         return os.statvfs_result((4096, 1, self._total, self.free, self.free, 0, 0, 0, 0, 255))
 
 
@@ -976,6 +978,35 @@ async def test_a_declared_size_that_does_not_fit_is_refused_at_the_start(store: 
         await store.stage("too large", 10 * MIB + 1)
 
     assert await store.free_bytes() == 10 * MIB
+
+
+async def test_far_from_full_only_large_uploads_ask_the_disk_before_they_begin(
+    store: LocalPayloads, disk: FixedDisk
+) -> None:
+    disk.free = 100 << 30
+    assert await store.free_bytes() == 100 << 30
+    asked = disk.asked
+
+    async with await store.stage("small", 4096):
+        assert disk.asked == asked
+    async with await store.stage("large", 10 * MIB):
+        assert disk.asked == asked + 1
+
+
+async def test_a_disk_that_filled_up_unnoticed_refuses_a_small_upload_when_it_is_written(
+    store: LocalPayloads, disk: FixedDisk
+) -> None:
+    disk.free = 100 << 30
+    assert await store.free_bytes() == 100 << 30
+    disk.free = 0
+
+    async with await store.stage("small", 4096) as staged:
+        await staged.append(some_bytes(4096))
+        with pytest.raises(StorageFull):
+            await staged.seal()
+
+    with pytest.raises(StorageFull):
+        await store.stage("next", 4096)
 
 
 async def test_declared_sizes_count_against_each_other(store: LocalPayloads, disk: FixedDisk) -> None:

@@ -9,6 +9,7 @@ import pytest
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.payloads.local import LocalPayloads
 from tests.fakes import NOW, counting_uuids
+from tests.payloads.disk_spy import DiskSpy
 from tests.payloads.local_backend import emptied
 from tests.uploads.house import House
 
@@ -42,3 +43,8 @@ async def house(root: Path, tmp_path: Path) -> AsyncIterator[House]:
     assert set(house.staged()) <= unfinished, "a stage was left behind"
     await catalogue.close()
     await payloads.close()
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch, root: Path) -> DiskSpy:
+    return DiskSpy(monkeypatch, root)

@@ -1,24 +1,20 @@
 """One request at a time has an upload in hand: a newer one cuts an older one off, and nothing that was told is lost."""
 
 import asyncio
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from casd.errors import OffsetConflict, UploadBusy, UploadNotFound
+from casd.model import Upload
 from casd.uploads import turns
+from tests.catalogue.faults import writer_held
 from tests.contracts.oracle import some_bytes
 from tests.contracts.payload_store import turns as loop_turns
 from tests.payloads.disk_spy import DiskSpy
 from tests.uploads.house import ALICE, HER_OTHER, House, Sender
 
 DATA = some_bytes(600_000)
-
-
-@pytest.fixture
-def spy(monkeypatch: pytest.MonkeyPatch, root: Path) -> DiskSpy:
-    return DiskSpy(monkeypatch, root)
 
 
 async def is_cut_off(sender: Sender, at: int) -> None:
@@ -247,24 +243,81 @@ async def test_a_completion_whose_caller_is_cancelled_comes_to_its_end(house: Ho
 # -- cancelled anywhere -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step", range(0, 48, 2))
-async def test_a_request_that_is_cancelled_anywhere_leaves_an_upload_that_goes_on(house: House, step: int) -> None:
+@pytest.mark.parametrize("step", range(12))
+async def test_a_request_that_is_cancelled_early_leaves_an_upload_that_goes_on(house: House, step: int) -> None:
     upload = await house.create(len(DATA))
     await house.append(upload, DATA[:1000])
-    if step % 4:
+    if step % 2:
         await house.restart()  # so that it begins with opening the stage again
 
-    async def send() -> None:
-        async with house.uploads.appending(ALICE, upload.uuid, 1000) as appending:
-            for start, stop in ((1000, 2000), (2000, 400_000), (400_000, 600_000)):
-                await appending.append(DATA[start:stop])
-        await house.complete(upload)
-
-    task = asyncio.create_task(send())
+    task = asyncio.create_task(send_the_rest(house, upload))
     await loop_turns(step)
     task.cancel()
     await asyncio.wait([task])
 
+    await check_that_it_goes_on(house, upload)
+
+
+@pytest.mark.parametrize(
+    ("call", "path"),
+    [
+        ("ftruncate", "incoming/*"),  # of opening it again
+        ("pwrite", "incoming/*"),
+        ("fdatasync", "incoming/*"),
+        ("fsync", "incoming/*"),
+        ("link", "incoming/*"),
+        ("replace", "payloads/*"),
+        ("fsync", "payloads/??/??"),
+        ("unlink", "incoming/????????-????-????-????-????????????"),
+    ],
+)
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_request_that_is_cancelled_while_the_disk_works_leaves_an_upload_that_goes_on(
+    house: House, spy: DiskSpy, call: str, path: str, times: int
+) -> None:
+    upload = await house.create(len(DATA))
+    await house.append(upload, DATA[:1000])
+    await house.restart()
+    plan = spy.hold(call, path)
+
+    task = asyncio.create_task(send_the_rest(house, upload))
+    await asyncio.to_thread(plan.wait)
+    for _ in range(times):  # by a newer request, and by the end of the daemon
+        task.cancel()
+        await loop_turns(5)
+    assert not task.done(), "what it does to the disk is not waited for"
+    plan.go_on.set()
+    await asyncio.wait([task])
+
+    assert task.cancelled()
+    await check_that_it_goes_on(house, upload)
+
+
+async def test_a_request_that_is_cancelled_while_its_offset_is_recorded_leaves_an_upload_that_goes_on(
+    house: House,
+) -> None:
+    upload = await house.create(len(DATA))
+    await house.append(upload, DATA[:1000])
+
+    async with writer_held(house.catalogue) as queue:
+        await queue.put(send_the_rest(house, upload))
+        queue.tasks[0].cancel()
+        await loop_turns(5)
+        assert not queue.tasks[0].done()
+    await asyncio.wait(queue.tasks)
+
+    assert await house.told(upload) == len(DATA)
+    await check_that_it_goes_on(house, upload)
+
+
+async def send_the_rest(house: House, upload: Upload) -> None:
+    async with house.uploads.appending(ALICE, upload.uuid, 1000) as appending:
+        for start, stop in ((1000, 2000), (2000, 400_000), (400_000, 600_000)):
+            await appending.append(DATA[start:stop])
+    await house.complete(upload)
+
+
+async def check_that_it_goes_on(house: House, upload: Upload) -> None:
     assert house.uploads.active == 0
     offset = await house.told(upload)
     assert offset in (1000, 2000, 400_000, 600_000)

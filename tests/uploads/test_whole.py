@@ -70,7 +70,7 @@ async def test_a_piece_that_is_cut_off_leaves_the_upload_as_it_was(house: House,
 
 async def test_nothing_of_a_piece_is_recorded_before_its_end(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """However slow the line is: a crash in mid piece must not leave half of it."""
-    monkeypatch.setattr("casd.uploads.uploads.RECORD_S", -1.0)
+    monkeypatch.setattr("casd.uploads.appending.RECORD_S", -1.0)
     upload = await house.create()
 
     async with appending_whole(house.uploads, ALICE, upload.uuid, LIMIT) as appending:

@@ -96,12 +96,13 @@ def shelf_wire(shared_daemon: Daemon, shelf_token: str) -> Iterator[Wire]:
 
 @pytest.fixture(scope="session", params=["asyncio", "uvloop"])
 def strict_daemon(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """A daemon that waits half a second for heads and bodies, and takes 200,000 bytes."""
+    """A daemon that waits half a second for heads and bodies, takes 200,000 bytes, and 3 uploads of a token."""
     limits = {
         "CASD_SERVER__EVENT_LOOP": request.param,
         "CASD_LIMITS__HEAD_TIMEOUT_S": "0.5",
         "CASD_LIMITS__BODY_IDLE_TIMEOUT_S": "0.5",
         "CASD_LIMITS__MAX_BODY_BYTES": "200000",
+        "CASD_LIMITS__MAX_UPLOADS_PER_TOKEN": "3",
     }
     running = Daemon(tmp_path_factory.mktemp("strict") / "data", limits).start()
     yield running

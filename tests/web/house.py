@@ -31,7 +31,8 @@ from casd.web.application import Services, build
 from casd.web.dialect import Dialect
 from casd.web.keys import Limits
 from casd.web.origin import Origins
-from casd.web.protocol import ConnectionLimits, Front, Traffic
+from casd.web.protocol import Front
+from casd.web.traffic import ConnectionLimits, Traffic
 from casd.web.transmit import Transmitter
 
 R = TypeVar("R")

@@ -116,10 +116,12 @@ def test_a_body_that_drips_may_take_its_time(strict_daemon: Daemon) -> None:
 
 def test_a_silent_connection_is_closed(strict_daemon: Daemon) -> None:
     with raw(strict_daemon) as connection:
-        said = connection.rest()
+        answer = connection.answer()
 
-    assert said.startswith(b"HTTP/1.1 408 ")
-    assert b"\r\nConnection: close\r\n" in said
+        assert (answer.status, answer.code) == (408, "head-timeout")
+        assert answer["Connection"] == "close"
+        assert connection.rest() == b""
+    assert f"slow head cut off request={answer['X-Request-ID']} address=127.0.0.1" in strict_daemon.log
 
 
 @pytest.mark.parametrize("start", ["GET /", "GET /healthz HTTP/1.1\r\nX-Slow: "])
@@ -159,7 +161,12 @@ def test_an_idle_connection_is_kept_beyond_the_head_deadline(strict_daemon: Daem
 HEADS = [
     b"\r\n\r\n\r\nnonsense\r\n\r\n",
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 a TLS hello\r\n\r\n",
+    b"GET /\r\n\r\n",
+    b"GET / HTTP/0.9\r\n\r\n",
+    b"GET / HTTP/2.0\r\nHost: x\r\n\r\n",
     b"GET / HTTP/3.0\r\nHost: x\r\n\r\n",
+    b"POST / HTTP/2.0\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00",
     b"GET / HTTP/1.1\r\nHost : x\r\n\r\n",
     b"GET / HTTP/1.1\r\nNo colon\r\n\r\n",
     b"GET / HTTP/1.1\r\n: no name\r\n\r\n",
@@ -236,14 +243,15 @@ def test_one_connection_too_many_is_told_to_come_back(
         held.append(counted(daemon))
 
     with raw(daemon) as connection:
-        status, headers = connection.head()
+        answer = connection.answer()
         rest = connection.rest()
     held.pop().close()
     wait_until(lambda: is_served(daemon), "the daemon has seen that a connection is free again")
 
-    assert (status, rest) == (503, b"")
-    assert headers["Retry-After"] == "1"
-    assert headers["Connection"] == "close"
+    assert (answer.status, answer.code, rest) == (503, "too-many-connections", b"")
+    assert (answer["Retry-After"], answer["Connection"]) == ("1", "close")
+    assert "too many connections, turning away address=127.0.0.1 connections=3" in daemon.log
+    assert "room for connections again" in daemon.log
     for other in held:
         other.send(head(daemon, "GET /healthz"))
         assert other.answer().status == 200  # those that were there have not been hurt

@@ -110,7 +110,11 @@ def test_it_does_not_matter_how_a_client_writes_the_path(us: Party) -> None:
     us.publish("a/~b (c)")
     url = signed(us.writer, us.name("a/~b (c)"))
 
-    for written in (url.replace("~", "%7E"), url.replace("%20", "%20").replace("(", "%28"), url.replace("/a/", "/a%2F")):
+    for written in (
+        url.replace("~", "%7E"),
+        url.replace("%20", "%20").replace("(", "%28"),
+        url.replace("/a/", "/a%2F"),
+    ):
         assert us.nobody.ask("GET", written).body == b"x", written
 
 

@@ -176,7 +176,7 @@ def test_a_reader_that_takes_nothing_is_cut_off(
     with caplog.at_level(logging.INFO):
         run_on(loop_name, scenario())
 
-    assert "cut" in caplog.text
+    assert "ending=stalled" in caplog.text
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR or record.exc_info]
 
 

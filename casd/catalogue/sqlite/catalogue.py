@@ -7,13 +7,13 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from casd.catalogue.base import Expired, Totals, Unreferenced, UploadTotals
 from casd.catalogue.sqlite import accounts, blobs, infos, names, schema, uploads
 from casd.catalogue.sqlite.listings import Listings
-from casd.catalogue.sqlite.lookups import Lookups
+from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.reading import SqliteReading
 from casd.catalogue.sqlite.rows import in_list, micros
 from casd.catalogue.sqlite.writer import Touched, Writer
+from casd.catalogue.values import NO_GUARD, Expired, Totals, Unreferenced, UploadTotals
 from casd.errors import NameNotFound, StorageFailed
 from casd.model import (
     JSON,
@@ -46,10 +46,10 @@ class SqliteCatalogue(SqliteReading):
     @classmethod
     async def open(cls, path: Path, new_uuid: Callable[[], UUID], *, payloads_exist: bool) -> "SqliteCatalogue":
         """Return the catalogue in `path`, made if it is absent and no payloads exist. Raises CatalogueUnusable."""
+        await asyncio.to_thread(warm, path)
         db = await asyncio.to_thread(schema.open_writer, path, payloads_exist)
         listings = await Listings.open(path)
         lookups = Lookups(path, listings.first)
-        await asyncio.to_thread(lookups.warm)
         return cls(Writer(db, lookups.cache.drop), lookups, listings, new_uuid)
 
     async def close(self) -> None:
@@ -126,18 +126,26 @@ class SqliteCatalogue(SqliteReading):
         return await self._writer.write(names.hide, namespace, name, guard, published_by, at, self._new_uuid)
 
     async def remove_version(
-        self, namespace: str, name: str, number: int, now: datetime, keep_until: datetime
+        self,
+        namespace: str,
+        name: str,
+        number: int,
+        now: datetime,
+        keep_until: datetime,
+        guard: Guard = NO_GUARD,
     ) -> Version:
         at, until = micros(now), micros(keep_until)
-        return await self._writer.write(names.remove_version, namespace, name, number, at, until)
+        return await self._writer.write(names.remove_version, namespace, name, number, at, until, guard)
 
     async def undelete(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> Version:
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(names.undelete, namespace, name, at, until)
 
-    async def purge_name(self, namespace: str, name: str, now: datetime, keep_until: datetime) -> None:
+    async def purge_name(
+        self, namespace: str, name: str, now: datetime, keep_until: datetime, guard: Guard = NO_GUARD
+    ) -> None:
         at, until = micros(now), micros(keep_until)
-        await self._writer.write(names.purge, namespace, name, at, until)
+        await self._writer.write(names.purge, namespace, name, at, until, guard)
 
     async def withdraw(self, blob: UUID, published_by: str | None, now: datetime, keep_until: datetime) -> VersionRef:
         at, until = micros(now), micros(keep_until)

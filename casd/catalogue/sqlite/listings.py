@@ -14,7 +14,6 @@ from uuid import UUID
 
 import aiosqlite
 
-from casd.catalogue.base import BlobFilter, Unreferenced
 from casd.catalogue.sqlite.accounts import SELECT_NAMESPACES, SELECT_TOKENS
 from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
@@ -39,6 +38,7 @@ from casd.catalogue.sqlite.rows import (
 )
 from casd.catalogue.sqlite.schema import read_only
 from casd.catalogue.sqlite.writer import storage_error
+from casd.catalogue.values import BlobFilter, Unreferenced
 from casd.errors import InvalidInput
 from casd.model import Blob, BlobView, Digest, NameInfo, Namespace, Page, Token, Version, VersionRef
 

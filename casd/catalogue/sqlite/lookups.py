@@ -50,6 +50,18 @@ class LRU:
                 self._values.pop(key, None)
 
 
+def warm(path: Path) -> None:
+    """Read a small catalogue once, so that its pages are in memory. Blocking.
+
+    Only while no connection is open: closing any descriptor of the file drops this process's POSIX locks on it, and
+    the next program that looked into the catalogue would take itself for the last, and remove the WAL under us.
+    """
+    if path.exists() and path.stat().st_size <= WARM_LIMIT_BYTES:
+        with path.open("rb", buffering=0) as file:
+            while file.read(4 << 20):
+                pass
+
+
 class Lookups:
     """One row by its key."""
 
@@ -61,13 +73,6 @@ class Lookups:
         self._slow = slow
         self._is_small = path.stat().st_size <= WARM_LIMIT_BYTES
         self.cache = LRU()
-
-    def warm(self) -> None:
-        """Read the file once, so that its pages are in memory. Blocking."""
-        if self._is_small:
-            with self._path.open("rb", buffering=0) as file:
-                while file.read(4 << 20):
-                    pass
 
     def measure(self) -> None:
         """Judge again whether the catalogue is small; costs one stat of a file that is open anyway."""

@@ -18,6 +18,7 @@ from casd.catalogue.sqlite.rows import (
     version_of,
 )
 from casd.catalogue.sqlite.writer import Touched
+from casd.catalogue.values import NO_GUARD
 from casd.errors import BlobNotFound, Conflict, NameNotFound, PreconditionFailed, VersionNotFound
 from casd.model import Digest, Guard, NewBlob, Receipt, Version, VersionRef
 
@@ -232,13 +233,22 @@ def hide(
 
 
 def remove_version(
-    db: sqlite3.Connection, touched: Touched, namespace: str, name: str, number: int, now: int, keep_until: int
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    number: int,
+    now: int,
+    keep_until: int,
+    guard: Guard = NO_GUARD,
 ) -> Version:
     row: Row | None = db.execute(
         SELECT_VERSION, {"namespace": namespace, "name": name.encode(), "number": number}
     ).fetchone()
     if row is None:
         raise VersionNotFound(f"there is no version {number} of {namespace}/{name}")
+    if not guard.allows(version_of(row)):
+        raise PreconditionFailed(f"version {number} of {namespace}/{name} is not what If-Match or If-None-Match said")
     touched.add((namespace, name))
     name_id = id_of(db, namespace, name)
     drop_versions(db, touched, name_id, "number = ?", number, now, keep_until)
@@ -307,8 +317,17 @@ def undelete(db: sqlite3.Connection, touched: Touched, namespace: str, name: str
     return latest
 
 
-def purge(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int, keep_until: int) -> None:
+def purge(
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    now: int,
+    keep_until: int,
+    guard: Guard = NO_GUARD,
+) -> None:
     name_id = id_of(db, namespace, name)
+    check_guard(db, guard, namespace, name)
     touched.add((namespace, name))
     drop_versions(db, touched, name_id, "number >= ?", 0, now, keep_until)
     db.execute("DELETE FROM name WHERE id = ?", (name_id,))

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from casd.catalogue.base import BlobFilter
 from casd.catalogue.sqlite import accounts, blobs, names, uploads
 from casd.catalogue.sqlite.listings import Listings, namespace_of
 from casd.catalogue.sqlite.lookups import Lookups
@@ -23,6 +22,7 @@ from casd.catalogue.sqlite.rows import (
     token_of,
     version_of,
 )
+from casd.catalogue.values import BlobFilter
 from casd.errors import NameNotFound
 from casd.model import (
     Blob,

@@ -34,8 +34,8 @@ def open_writer(path: Path, payloads_exist: bool) -> sqlite3.Connection:
     # A file of SQLite's without a table is as empty: a failed restore leaves one.
     if (is_empty or check_file(path) == 0) and payloads_exist:
         raise CatalogueUnusable(
-            f"{path} is {'empty' if path.exists() else 'missing'}, but payloads exist: restore it from a backup, "
-            "or move the payloads folder away to start anew"
+            f"{path} is {'empty' if path.exists() else 'missing'}, but payloads exist: {restore(path)}; or move the "
+            "payloads folder away to start anew"
         )
     # It holds signing keys: for the owner's eyes alone. SQLite makes -wal and -shm with the same permissions.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -49,7 +49,7 @@ def open_writer(path: Path, payloads_exist: bool) -> sqlite3.Connection:
             f"cache_size = -{READ_CACHE_KIB}",
         ):
             db.execute(f"PRAGMA {pragma}").fetchall()
-        migrate(db)
+        migrate(db, path)
         # Whatever a crash left in the WAL is written into the file and synced before anything is built upon it.
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.DatabaseError as error:
@@ -69,19 +69,19 @@ def check_file(path: Path) -> int:
     with path.open("rb") as file:
         header = file.read(100)
     if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
-        raise CatalogueUnusable(f"{path} is not an SQLite file (damaged?); restore it from a backup")
+        raise CatalogueUnusable(f"{path} is not an SQLite file (damaged?); {restore(path)}")
     page_size = int.from_bytes(header[16:18]) or 1
     page_size = 65536 if page_size == 1 else page_size
     wal = path.with_name(path.name + "-wal")
     has_wal = wal.exists() and wal.stat().st_size > 0
     # A crash in mid checkpoint leaves the file short of what its header says, and the WAL makes it whole again.
     if not has_wal and path.stat().st_size < page_size * int.from_bytes(header[28:32]):
-        raise CatalogueUnusable(f"{path} is shorter than its header says: restore it from a backup")
+        raise CatalogueUnusable(f"{path} is shorter than its header says: {restore(path)}")
     # Read-only, because closing the last writable connection folds the WAL back; and without a WAL as a file that
     # nobody changes, because even a read-only connection would leave an empty -wal and a -shm beside it.
     db = sqlite3.connect(read_only(path) + ("" if has_wal else "&immutable=1"), uri=True, isolation_level=None)
     try:
-        return schema_number(db)
+        return schema_number(db, path)
     except sqlite3.DatabaseError as error:
         raise unusable(path, error) from error
     finally:
@@ -95,10 +95,18 @@ def unusable(path: Path, error: sqlite3.DatabaseError) -> CatalogueUnusable:
     """
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-        return CatalogueUnusable(f"{path} is damaged: {error}; restore it from a backup")
+        return CatalogueUnusable(f"{path} is damaged: {error}; {restore(path)}")
     return CatalogueUnusable(
         f"{path} cannot be used: {error}; is the disk full, read-only or failing? Then start again"
     )
+
+
+def restore(path: Path) -> str:
+    """What to do about a catalogue that is lost. SQLite would play the lost one's WAL into the restored one."""
+    advice = "restore it from a backup"
+    if path.with_name(path.name + "-wal").exists():
+        return f"{advice}, after moving {path.name}-wal and {path.name}-shm away: they belong to the lost one"
+    return advice
 
 
 def read_only(path: Path) -> str:
@@ -106,28 +114,28 @@ def read_only(path: Path) -> str:
     return f"{path.absolute().as_uri()}?mode=ro"
 
 
-def schema_number(db: sqlite3.Connection) -> int:
+def schema_number(db: sqlite3.Connection, path: Path) -> int:
     """The number of the last migration applied, 0 for an empty file. Raises CatalogueUnusable for one not casd's."""
     (application_id,) = db.execute("PRAGMA application_id").fetchone()
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
     if not tables and application_id == 0:  # a crash before the first migration was committed
         return 0
     if application_id != APPLICATION_ID or "schema_migration" not in tables:
-        raise CatalogueUnusable("the catalogue is another program's SQLite file; point [storage] data elsewhere")
+        raise CatalogueUnusable(f"{path} is another program's SQLite file; point [storage] data elsewhere")
     (applied,) = db.execute("SELECT max(number) FROM schema_migration").fetchone()
     if applied is None:
-        raise CatalogueUnusable("the catalogue has lost the record of its schema (damaged?); restore it from a backup")
+        raise CatalogueUnusable(f"{path} has lost the record of its schema (damaged?); {restore(path)}")
     known = len(list(migrations()))
     if applied > known:
         raise CatalogueUnusable(
-            f"the catalogue's schema is number {applied}, this casd knows {known}: start the newer casd again"
+            f"{path} has the schema number {applied}, this casd knows {known}: start the newer casd again"
         )
     return int(applied)
 
 
-def migrate(db: sqlite3.Connection) -> None:
+def migrate(db: sqlite3.Connection, path: Path) -> None:
     """Bring the schema to this casd's."""
-    applied = schema_number(db)
+    applied = schema_number(db, path)
     for number, name, script in list(migrations())[applied:]:
         db.execute("BEGIN IMMEDIATE")
         try:

@@ -20,7 +20,7 @@ from casd.dialects.craftai.render import object_json
 from casd.errors import CasdError
 from casd.model import Page, Version
 from casd.web.answers import json_response, time_text
-from casd.web.keys import REQUEST_ID, principal_of, store_of
+from casd.web.keys import REQUEST_ID, Ending, principal_of, store_of
 from casd.web.links import link_end
 from casd.web.query import check_query, cursor, cursor_text
 from casd.web.send import cut
@@ -70,7 +70,7 @@ async def whole_array(request: web.Request, environment: str, page: Page[Version
         await response.write_eof(b"]")
     except (CasdError, ConnectionError) as error:  # too late for an answer: half an array does not parse
         log.warning("listing cut short request=%s reason=%s", request[REQUEST_ID], type(error).__name__)
-        cut(request)
+        cut(request, Ending.HUNG_UP if isinstance(error, ConnectionError) else Ending.FAILED)
     return response
 
 

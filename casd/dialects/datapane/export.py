@@ -18,7 +18,7 @@ from casd.dialects.datapane.render import EXPORT
 from casd.errors import CasdError, InvalidInput, Unauthenticated
 from casd.model import Version
 from casd.web.errors import RouteError
-from casd.web.keys import PRINCIPAL, REQUEST_ID, SIGNED_UNTIL, store_of
+from casd.web.keys import PRINCIPAL, REQUEST_ID, SIGNED_UNTIL, Ending, store_of
 from casd.web.send import SAFETY, cut, disposition
 from casd.web.signed import PARAMETER, Target, opened
 
@@ -101,9 +101,9 @@ async def send_converted(
             await response.write_eof()
         except (ConnectionError, CasdError) as error:  # the client is gone, or the rest is not to be had
             log.warning("export cut short request=%s error=%s", request[REQUEST_ID], error)
-            cut(request)
+            cut(request, Ending.HUNG_UP if isinstance(error, ConnectionError) else Ending.FAILED)
         except BaseException:
-            cut(request)
+            cut(request, Ending.FAILED)
             raise
     return response
 

@@ -10,8 +10,9 @@ from aiohttp import web
 from casd.auth import Principal
 from casd.dialects.native.blobs import description
 from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
-from casd.errors import BlobNotFound, InvalidInput, NameNotFound, NotFound
-from casd.model import JSON, Blob, BlobView, NameInfo, Version, checked_namespace
+from casd.errors import BlobNotFound, DigestMismatch, InvalidInput, NameNotFound, NotFound
+from casd.model import JSON, Blob, BlobView, Expected, NameInfo, Version, checked_namespace
+from casd.payloads.base import ANYTHING
 from casd.store import BlobStore
 from casd.web.answers import json_response
 from casd.web.conditions import guard_of, may_change
@@ -19,6 +20,7 @@ from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
 from casd.web.metadata import check_metadata_value, checked_metadata_key
 from casd.web.query import (
+    check_parameters,
     check_query,
     cursor,
     decode,
@@ -64,8 +66,17 @@ async def bind(request: web.Request, namespace: str, name: str) -> web.StreamRes
         blob = uuid_in_path(request.query["blob"])
     except NotFound:
         raise BlobNotFound("there is no such blob: a UUID is written as 8-4-4-4-12 hex digits") from None
+    expected = announced(request.headers.get("Repr-Digest"), None)
+    if expected != ANYTHING:
+        check_digests(await store.members_blob(principal, blob), expected)
     version = await store.bind(principal, blob, namespace, name, guard=guard_of(request.headers))
     return await created(store, version)
+
+
+def check_digests(blob: Blob, expected: Expected) -> None:
+    """Raises DigestMismatch."""
+    if expected.sha512 not in (None, blob.digest.raw) or expected.sha256 not in (None, blob.sha256):
+        raise DigestMismatch(f"the bytes of blob {blob.uuid} are {blob.digest}, not what Repr-Digest says")
 
 
 async def created(store: BlobStore, version: Version) -> web.Response:
@@ -105,15 +116,17 @@ async def version_asked_for(
 async def delete(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     namespace, name = namespace_and_name(request, SKIP)
+    check_parameters(request, "version", "purge")
     number, purge = version_number(request.query), is_flagged(request, "purge")
     if number is not None and purge:
         raise InvalidInput("?version= and ?purge= exclude each other")
+    guard = guard_of(request.headers)
     if number is not None:
-        await store.remove_version(principal, namespace, name, number)
+        await store.remove_version(principal, namespace, name, number, guard=guard)
     elif purge:
-        await store.purge(principal, namespace, name)
+        await store.purge(principal, namespace, name, guard=guard)
     else:
-        await store.hide(principal, namespace, name, guard=guard_of(request.headers))
+        await store.hide(principal, namespace, name, guard=guard)
     return web.Response(status=204)
 
 

@@ -6,13 +6,13 @@ from dataclasses import asdict
 from aiohttp import web
 
 from casd import __version__
-from casd.catalogue.base import Expired
+from casd.catalogue.values import Expired
 from casd.errors import CasdError, StorageFull
 from casd.upkeep import CollectionReport, Run
 from casd.web.answers import json_response, time_text
 from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, WORDS, principal_of, store_of
-from casd.web.protocol import TRAFFIC
-from casd.web.query import is_flagged
+from casd.web.query import check_parameters, is_flagged
+from casd.web.traffic import TRAFFIC
 
 log = logging.getLogger(__name__)
 
@@ -49,12 +49,14 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 
 async def expire(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
+    check_parameters(request, "dry_run")
     report = await request.config_dict[UPKEEP].expire(dry_run=is_flagged(request, "dry_run"))
     return json_response(report_json(report))
 
 
 async def collect_garbage(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
+    check_parameters(request, "dry_run", "force")
     report = await request.config_dict[UPKEEP].collect_garbage(
         force=is_flagged(request, "force"), dry_run=is_flagged(request, "dry_run")
     )

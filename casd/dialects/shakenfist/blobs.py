@@ -9,7 +9,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from casd.catalogue.base import BlobFilter
+from casd.catalogue.values import BlobFilter
 from casd.dialects.shakenfist.access import check_admin
 from casd.dialects.shakenfist.render import blob_view, checksums, list_response
 from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound

@@ -14,7 +14,7 @@ from aiohttp import web
 from casd.errors import CasdError
 from casd.model import BlobState, BlobView, NameInfo, Version
 from casd.web.answers import json_response
-from casd.web.keys import REQUEST_ID
+from casd.web.keys import REQUEST_ID, Ending
 from casd.web.send import cut
 
 log = logging.getLogger(__name__)
@@ -116,10 +116,10 @@ async def list_response(request: web.Request, items: AsyncGenerator[object]) -> 
                 await response.write(b"," + text_of(item))
             await response.write_eof(b"]\n")
         except ConnectionError:
-            cut(request)
+            cut(request, Ending.HUNG_UP)
         except CasdError as error:
             log.error("listing failed request=%s error=%s", request[REQUEST_ID], error)
-            cut(request)
+            cut(request, Ending.FAILED)
         return response
 
 

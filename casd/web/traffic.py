@@ -1,0 +1,71 @@
+"""What all connections of the daemon share: who is there, which requests are under way, and their end."""
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from casd.web.origin import Origins
+
+if TYPE_CHECKING:
+    from casd.web.protocol import Connection
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """0 connections means no cap."""
+
+    head_timeout_s: float
+    send_idle_timeout_s: float
+    max_connections: int
+    max_connections_per_address: int
+
+
+@dataclass(slots=True)
+class Traffic:
+    """What all connections share: how many there are, and which requests are under way."""
+
+    limits: ConnectionLimits
+    origins: Origins = field(default_factory=Origins)
+    connections: set["Connection"] = field(default_factory=set)
+    by_address: Counter[str] = field(default_factory=Counter)
+    busy: set["Connection"] = field(default_factory=set)
+    is_draining: bool = False
+    turned_away: int = 0  # connections, since the last that was taken
+    idle: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def has_room_for(self, address: str) -> bool:
+        limits = self.limits
+        if limits.max_connections and len(self.connections) >= limits.max_connections:
+            return False
+        per_address = limits.max_connections_per_address
+        return not (per_address and address and self.by_address[address] >= per_address)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Let requests in flight finish, each with `Connection: close`; returns whether all did in time.
+
+        The caller has stopped accepting. Idle connections are closed at once, requests that are not done in time are
+        cut off: aiohttp's own shutdown would wait another minute for them.
+        """
+        self.is_draining = True
+        for connection in self.connections - self.busy:
+            connection.close_if_idle()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.busy:
+                    self.idle.clear()
+                    await self.idle.wait()
+        except TimeoutError:
+            log.warning("drain deadline passed requests=%d", len(self.busy))
+            for connection in self.busy:
+                connection.cut_off()
+            return False
+        return True
+
+
+TRAFFIC = web.AppKey("traffic", Traffic)
