@@ -83,6 +83,18 @@ def test_the_page_works_as_it_stands(us: Party, tmp_path: Path, client_environme
     assert told["info"]["metadata"] == {}
 
 
+def test_300_mb_come_and_go(new_daemon: Callable[..., Daemon]) -> None:
+    data = random.Random(6).randbytes(1 << 20) * 300
+    party = Party(new_daemon().start())
+    party.settings()
+
+    made = upload(party, data, kind="video/mp4")
+
+    assert made["sha512"] == hashlib.sha512(data).hexdigest()
+    assert party.reader.ask("GET", files(party, f"/{made['id']}/content")).body == data
+    party.close()
+
+
 # -- files --------------------------------------------------------------------------------------------------------
 
 
