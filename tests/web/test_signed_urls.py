@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
+from uuid import uuid4
 
 import pytest
 
@@ -36,9 +37,9 @@ def target(url: str) -> str:
     return f"{parts.path}?{parts.query}"
 
 
-def paths(party: Party) -> list[str]:
-    """A path of each kind that can be signed; each has b"x"."""
-    version = party.publish(NAME)
+def paths(party: Party, data: bytes = b"x") -> list[str]:
+    """A path of each kind that can be signed; each has the data."""
+    version = party.publish(NAME, data)
     return [
         f"/v1/blobs/{version['blob']['uuid']}/data",
         f"/v1/payloads/sha512/{version['blob']['sha512']}",
@@ -160,7 +161,7 @@ def test_nobody_signs_what_it_may_not_read_and_foreign_is_as_absent(us: Party, t
         f"/v1/names/{us.namespace}/absent",
     ]
 
-    for path in (*paths(us), *absent):
+    for path in (*paths(us, uuid4().bytes), *absent):  # by digest, equal bytes may be open elsewhere
         assert sign(them.reader, path).status == 404
         assert sign(us.nobody, path).status == 401
 
