@@ -81,7 +81,7 @@ class Form:
         if match is None:
             raise InvalidInput("the body is multipart/form-data with a boundary of 1 to 70 characters")
         self.size = announced_size(request)  # of all parts with their frames; None where it is not announced
-        self.limit_bytes: int = request.config_dict[LIMITS].max_body_bytes
+        self.limit_bytes: int = request.app[LIMITS].max_body_bytes
         self._request = request
         self._delimiter = b"\r\n--" + (match[1] or match[2]).encode("utf-8", "surrogateescape")
         self._buffer = bytearray(b"\r\n")  # so that the first boundary looks like the others

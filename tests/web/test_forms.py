@@ -42,7 +42,7 @@ def request_of(pieces: Sequence[bytes], content_type: str = f"multipart/form-dat
         headers={"Content-Type": content_type},
         content=Pieces(pieces),
         content_length=None,
-        config_dict={LIMITS: Limits(LIMIT, 30, 3600)},
+        app={LIMITS: Limits(LIMIT, 30, 3600)},
         get=lambda key, default=None: default,
     )
 

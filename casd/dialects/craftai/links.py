@@ -40,7 +40,7 @@ async def link(
     pairs = sorted((key.encode(), value.encode()) for key, value in (query or {}).items())
     target = Target(path.encode(), tuple(pairs))
     signed = await sign(store_of(request), principal.token, purpose, target, await link_end(request, LINK_S))
-    return request.config_dict[ORIGINS].base_url(request) + signed
+    return request.app[ORIGINS].base_url(request) + signed
 
 
 async def get(request: web.Request) -> web.StreamResponse:
@@ -92,7 +92,7 @@ def name_of(signed: str | None, fields: dict[str, str]) -> str:
 
 async def put_part(request: web.Request) -> web.StreamResponse:
     check_query(request)
-    uploads, principal = request.config_dict[UPLOADS], principal_of(request)
+    uploads, principal = request.app[UPLOADS], principal_of(request)
     namespace, name = namespace_and_name(request, SKIP)
     upload = await upload_of(request, request.query.get("upload", ""), namespace, name)
     number, start = query_number(request.query, "part", 0), query_number(request.query, "start", 0)
@@ -115,14 +115,14 @@ def wanted_number(request: web.Request, name: str) -> int | None:
 
 def check_size(request: web.Request, size: int) -> None:
     """Raises TooLarge."""
-    limit = request.config_dict[LIMITS].max_body_bytes
+    limit = request.app[LIMITS].max_body_bytes
     if size > limit:
         raise TooLarge("the object", limit)
 
 
 async def upload_of(request: web.Request, id: str, namespace: str, name: str) -> Upload:
     """The unfinished or finished upload of that object. Raises UploadNotFound, Forbidden."""
-    upload = await upload_in_parts(request.config_dict[UPLOADS], principal_of(request), uuid_in_path(id))
+    upload = await upload_in_parts(request.app[UPLOADS], principal_of(request), uuid_in_path(id))
     if (upload.namespace, upload.name) != (namespace, name):
         raise UploadNotFound(f"this multipart upload is not one of {name}")
     return upload

@@ -35,7 +35,7 @@ LOSES_A_BYTE_SINCE = (0, 57)
 
 async def start(request: web.Request) -> web.StreamResponse:
     name = path_of((await fields_of(request)).get(PATH))
-    upload = await request.config_dict[UPLOADS].create(
+    upload = await request.app[UPLOADS].create(
         principal_of(request),
         NewUpload(
             environment_of(request),
@@ -52,7 +52,7 @@ async def part(request: web.Request) -> web.StreamResponse:
     fields = await read_json(request)
     environment, name = environment_of(request), path_of(fields.get(PATH))
     upload = await upload_of(request, configured(fields), environment, name)
-    limit = request.config_dict[LIMITS].max_body_bytes
+    limit = request.app[LIMITS].max_body_bytes
     size = whole_number(fields.get("chunk_size"), "chunk_size", limit)
     number = whole_number(fields.get("part_number"), "part_number", PARTS)
     start, total = (number - 1) * size, fields.get("size")
@@ -97,7 +97,7 @@ async def finish(request: web.Request, id: str, fields: Mapping[str, JSON]) -> w
             "this SDK has not sent the last byte, which it forgets of an object of whole parts and one byte: set "
             "CRAFT_AI__MULTIPART_PART_SIZE__B to another size and upload it again"
         )
-    await complete(request.config_dict[UPLOADS], principal_of(request), upload.uuid, etags)
+    await complete(request.app[UPLOADS], principal_of(request), upload.uuid, etags)
     return json_response({"path": name})
 
 

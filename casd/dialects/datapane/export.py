@@ -50,7 +50,7 @@ async def export(request: web.Request) -> web.StreamResponse:
         return await send_as_it_is(request, version, filename(version, ".arrow"))
     if wanted not in FORMATS:
         raise InvalidInput(f"export_format is ARROW, {' or '.join(FORMATS)}")
-    async with request.config_dict[EXPORTS]:
+    async with request.app[EXPORTS]:
         return await send_converted(request, version, *FORMATS[wanted])
 
 

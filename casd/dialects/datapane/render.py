@@ -36,7 +36,7 @@ async def summary_json(request: web.Request, version: Version, newest_number: in
     """The version as a Blob of a listing."""
     store, principal, blob = store_of(request), principal_of(request), version.blob
     assert blob is not None
-    base = request.config_dict[ORIGINS].base_url(request)
+    base = request.app[ORIGINS].base_url(request)
     ends_at = await link_end(request, LINK_S)
     path = f"/api/blobs/{blob.uuid}/"
     query = f"?{UNCHECKED}=1" if UNCHECKED_HEADER in request.headers else ""

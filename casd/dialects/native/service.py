@@ -26,7 +26,7 @@ Capabilities, for clients that look for them here:
 
 
 async def root(request: web.Request) -> web.StreamResponse:
-    words = "".join(f"{word}\n" for word in request.config_dict[WORDS])
+    words = "".join(f"{word}\n" for word in request.app[WORDS])
     return web.Response(text=ROOT + words, headers={"Cache-Control": "no-cache"})
 
 
@@ -50,14 +50,14 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 async def expire(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     check_parameters(request, "dry_run")
-    report = await request.config_dict[UPKEEP].expire(dry_run=is_flagged(request, "dry_run"))
+    report = await request.app[UPKEEP].expire(dry_run=is_flagged(request, "dry_run"))
     return json_response(report_json(report))
 
 
 async def collect_garbage(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     check_parameters(request, "dry_run", "force")
-    report = await request.config_dict[UPKEEP].collect_garbage(
+    report = await request.app[UPKEEP].collect_garbage(
         force=is_flagged(request, "force"), dry_run=is_flagged(request, "dry_run")
     )
     return json_response(report_json(report))
@@ -75,10 +75,10 @@ def report_json(report: Expired | CollectionReport) -> dict[str, object]:
 
 async def status(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
-    store, uploads = store_of(request), request.config_dict[UPLOADS]
+    store, uploads = store_of(request), request.app[UPLOADS]
     totals, unfinished = await store.catalogue.totals(), await store.catalogue.upload_totals()
     garbage, garbage_bytes = await store.catalogue.unreferenced_totals(store.now())
-    started_at = request.config_dict[STARTED_AT]
+    started_at = request.app[STARTED_AT]
     return json_response(
         {
             "version": __version__,
@@ -103,17 +103,17 @@ async def status(request: web.Request) -> web.StreamResponse:
 
 
 def queues(request: web.Request) -> dict[str, int]:
-    traffic = request.config_dict[TRAFFIC]
+    traffic = request.app[TRAFFIC]
     return {
         "connections": len(traffic.connections),
         "requests": len(traffic.busy),
-        "transfers": request.config_dict[TRANSMITTER].active,
+        "transfers": request.app[TRANSMITTER].active,
         "catalogue_writes": store_of(request).catalogue.pending_writes,
     }
 
 
 def upkeep_runs(request: web.Request) -> dict[str, object]:
-    last = request.config_dict[UPKEEP].last_runs
+    last = request.app[UPKEEP].last_runs
     return {kind: run_json(last[kind]) if kind in last else None for kind in ("expire", "collect-garbage")}
 
 

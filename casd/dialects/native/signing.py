@@ -26,7 +26,7 @@ async def add(request: web.Request) -> web.StreamResponse:
     target = checked_target(wanted.get("path"))
     ends_at = await link_end(request, wanted.get("expires_in"), "expires_in")
     await check_readable(store, principal, target)
-    base = request.config_dict[ORIGINS].base_url(request)
+    base = request.app[ORIGINS].base_url(request)
     url = base + await sign(store, principal.token, READ, target, ends_at)
     return json_response({"url": url, "expires_at": time_text(ends_at)})
 

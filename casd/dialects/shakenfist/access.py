@@ -51,7 +51,7 @@ async def token_for(request: web.Request, namespace: str, key: str) -> Token:
     if token is not None and namespace not in token.namespaces and not is_admin_of_all:
         token = None
     if token is None and known is not None and len(key.encode()) <= KEY_LIMIT_BYTES:
-        token = await request.config_dict[NAMED_KEYS].token(namespace, key)
+        token = await request.app[NAMED_KEYS].token(namespace, key)
     if token is None:
         raise Unauthenticated(f"this is no key of namespace {namespace}")
     auth.principal_of(token, store.now())
@@ -155,7 +155,7 @@ async def keep_key(request: web.Request, namespace: str, body: dict[str, JSON]) 
     if not 1 <= len(key.encode()) <= KEY_LIMIT_BYTES:
         raise InvalidInput(f"a key has 1 to {KEY_LIMIT_BYTES} bytes of UTF-8")
     role = Role.ADMIN if namespace == SYSTEM else Role.WRITER
-    return await request.config_dict[NAMED_KEYS].set(namespace, checked_text(name, "key_name", 255), key, role)
+    return await request.app[NAMED_KEYS].set(namespace, checked_text(name, "key_name", 255), key, role)
 
 
 async def delete_key(request: web.Request) -> web.StreamResponse:

@@ -67,7 +67,7 @@ async def complete(request: web.Request, uuid: UUID, namespace: str, name: str) 
     """
     store, principal = store_of(request), principal_of(request)
     target = Target(namespace, name, MAX_VERSIONS, unless_same=True)
-    done = await request.config_dict[UPLOADS].complete(principal, uuid, target)
+    done = await request.app[UPLOADS].complete(principal, uuid, target)
     newest = await store.catalogue.version(namespace, name)
     if newest is None or newest.blob is None or newest.blob.digest != done.digest:
         raise UploadNotFound(f"upload {uuid} is finished: begin another")

@@ -21,14 +21,14 @@ from casd.web.receive import announced_size, receive
 
 async def create(request: web.Request) -> web.StreamResponse:
     principal = principal_of(request)
-    upload = await request.config_dict[UPLOADS].create(principal, NewUpload(principal.home))
+    upload = await request.app[UPLOADS].create(principal, NewUpload(principal.home))
     return json_response({"uuid": str(upload.uuid), "node": NODE, "created_at": upload.created_at.timestamp()})
 
 
 async def append(request: web.Request) -> web.StreamResponse:
     """The new total, which is durable."""
-    uploads, size = request.config_dict[UPLOADS], announced_size(request)
-    limit = request.config_dict[LIMITS].max_body_bytes
+    uploads, size = request.app[UPLOADS], announced_size(request)
+    limit = request.app[LIMITS].max_body_bytes
     async with appending_whole(uploads, principal_of(request), uuid_of(request), limit) as appending:
         if size is not None and appending.upload.offset + size > appending.limit_bytes:
             raise TooLarge("the upload", appending.limit_bytes)
@@ -37,7 +37,7 @@ async def append(request: web.Request) -> web.StreamResponse:
 
 
 async def truncate(request: web.Request) -> web.StreamResponse:
-    uploads, principal, uuid = request.config_dict[UPLOADS], principal_of(request), uuid_of(request)
+    uploads, principal, uuid = request.app[UPLOADS], principal_of(request), uuid_of(request)
     if (await uploads.upload(principal, uuid)).blob is not None:
         raise UploadNotFound(f"upload {uuid} is finished: begin another")
     await uploads.truncate(principal, uuid, size_in_path(request))

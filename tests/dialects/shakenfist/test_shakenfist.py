@@ -470,7 +470,8 @@ def test_an_append_that_is_cut_leaves_the_upload_as_it_was(both: Party) -> None:
 
     for framing in ("Content-Length: 9000000", "Transfer-Encoding: chunked"):
         with raw(both.daemon) as cut:
-            cut.send(head(both.daemon, f"POST /upload/{uuid}", framing))
+            # Of the same token: another's would have to wait until this one's turn has ended.
+            cut.send(head(both.daemon, f"POST /upload/{uuid}", framing, token=both.writer._token))
             cut.send((b"" if "Length" in framing else b"896800\r\n") + bytes(2 << 20))
             wait_until(lambda: staged.stat().st_size > 3, "some of it has been written")
         wait_until(lambda: staged.stat().st_size == 3, "it has been taken back")
