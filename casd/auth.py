@@ -64,6 +64,11 @@ def secret_hash(secret: str) -> bytes:
     return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
 
 
+def key_hash(key: str, salt: bytes) -> bytes:
+    """What is kept of a key that somebody chose, which can be guessed: 0.2 s and 16 MiB of scrypt. Blocking."""
+    return hashlib.scrypt(key.encode("utf-8"), salt=salt, n=1 << 14, r=8, p=5, dklen=32)
+
+
 def principal_of(token: Token | None, now: datetime) -> Principal:
     """Who the token speaks for. Raises Unauthenticated if it is unknown, expired or revoked."""
     if token is None or token.revoked_at is not None:

@@ -22,7 +22,11 @@ from aiohttp import web
 from casd import auth, folder, logs
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, ConfigError, EventLoop, load
+from casd.dialects.craftai import CRAFTAI
+from casd.dialects.datapane import DATAPANE
+from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
+from casd.dialects.shakenfist import SHAKENFIST
 from casd.dialects.tus import TUS
 from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable, Unauthenticated
 from casd.locks import DigestLocks
@@ -42,7 +46,7 @@ from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
 
-DIALECTS = (NATIVE, TUS)
+DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE, CRAFTAI, SHAKENFIST)
 FIRST_HOME = "default"
 BACKLOG = 1024
 DESCRIPTORS_PER_CONNECTION = 3  # its socket, and while it transfers the payload's file and a copy of the socket's

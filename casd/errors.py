@@ -49,6 +49,10 @@ class TokenNotFound(NotFound):
     code = "token-not-found"
 
 
+class NamedKeyNotFound(NotFound):
+    code = "named-key-not-found"
+
+
 class UploadNotFound(NotFound):
     """Absent, expired, terminated, or of somebody else."""
 
@@ -78,6 +82,12 @@ class SizeMismatch(CasdError):
     """Fewer or more bytes arrived than were announced. Nothing was kept."""
 
     code = "size-mismatch"
+
+
+class PartMismatch(InvalidInput):
+    """The parts that a client lists are not those that arrived. They are kept: it can be tried again."""
+
+    code = "part-mismatch"
 
 
 class TooLarge(CasdError):

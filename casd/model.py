@@ -219,6 +219,18 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True)
+class NamedKey:
+    """A key that somebody chose for a namespace. It opens nothing by itself: it speaks for a token."""
+
+    namespace: str
+    name: str
+    salt: bytes = field(repr=False)  # 16 random bytes
+    hash: bytes = field(repr=False)  # scrypt of the key, `auth.key_hash`
+    token: UUID  # revoked with the key
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SigningKey:
     """What signs URLs."""
 
@@ -244,6 +256,17 @@ class Upload:
     created_at: datetime
     expires_at: datetime
     blob: UUID | None = None  # what it became
+    is_in_parts: bool = False  # its bytes come in numbered parts; `offset` is where the last of them ends
+    keep_versions: int | None = None  # the rule of a name that it makes
+
+
+@dataclass(frozen=True, slots=True)
+class UploadPart:
+    """A numbered run of an upload's bytes."""
+
+    number: int  # from 1
+    place: ByteRange
+    etag: str  # of its bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from casd.auth import Principal
-from casd.catalogue.base import NO_GUARD, Catalogue
+from casd.catalogue.base import Catalogue
+from casd.catalogue.values import NO_GUARD
 from casd.errors import (
     BlobNotFound,
     NameNotFound,
@@ -24,7 +25,20 @@ from casd.errors import (
     VersionNotFound,
 )
 from casd.locks import DigestLocks
-from casd.model import JSON, Blob, BlobState, Digest, Expected, Guard, Namespace, NewBlob, Receipt, Version
+from casd.model import (
+    JSON,
+    Blob,
+    BlobState,
+    Digest,
+    Expected,
+    Guard,
+    NameInfo,
+    Namespace,
+    NewBlob,
+    Receipt,
+    Version,
+    VersionRef,
+)
 from casd.payloads.base import ANYTHING, Payload, PayloadStore, Staged
 from casd.tasks import to_the_end
 
@@ -159,6 +173,19 @@ class BlobStore:
             raise missing
         return replace(version, blob=blob), blob
 
+    async def version_holding(self, principal: Principal, uuid: UUID) -> Version:
+        """The first version that holds the blob, in a namespace that is readable to the caller.
+
+        Unlike `readable_blob`, knowing the UUID is not enough. Raises BlobNotFound.
+        """
+        blob = await self.catalogue.blob(uuid, self.now())
+        if blob is not None and principal.may_read(await self.namespace(blob.namespace)):
+            for ref in await self.catalogue.holding_versions(uuid, 1):
+                version = await self.catalogue.version(ref.namespace, ref.name, ref.number)
+                if version is not None and version.blob is not None:  # it may have gone meanwhile
+                    return version
+        raise BlobNotFound(f"there is no blob {uuid} with a name")
+
     async def readable_payload(self, principal: Principal | None, digest: Digest) -> Blob:
         """The oldest blob with this digest that the caller may see. Raises PayloadNotFound.
 
@@ -233,9 +260,13 @@ class BlobStore:
         guard: Guard = NO_GUARD,
         expected: Expected = ANYTHING,
         finishes: UUID | None = None,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
         """The next version of the name, holding a new blob of the staged bytes.
 
+        With `unless_same` bytes that the newest version has already add none: that one is returned.
+        `keep_versions` is the rule of the name if this makes it.
         Raises as `add`, and PreconditionFailed if the guard does not hold in the transaction.
         """
         await self.writable_namespace(principal, namespace)
@@ -244,7 +275,16 @@ class BlobStore:
 
         async def record() -> Version:
             return await self.catalogue.publish(
-                new, receipt, name, guard, principal.name, self.now(), self._keep_until(), finishes
+                new,
+                receipt,
+                name,
+                guard,
+                principal.name,
+                self.now(),
+                self._keep_until(),
+                finishes,
+                keep_versions,
+                unless_same,
             )
 
         return await self._commit(staged, receipt, record)
@@ -277,9 +317,17 @@ class BlobStore:
             raise PreconditionFailed(f"the latest version of {namespace}/{name} is not the one that was announced")
 
     async def bind(
-        self, principal: Principal, blob: UUID, namespace: str, name: str, *, guard: Guard = NO_GUARD
+        self,
+        principal: Principal,
+        blob: UUID,
+        namespace: str,
+        name: str,
+        *,
+        guard: Guard = NO_GUARD,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
-        """The next version of the name, holding a blob that is there.
+        """The next version of the name, holding a blob that is there. The rest as in `publish`.
 
         Raises BlobNotFound unless the caller is a member of the blob's namespace, NamespaceNotFound, Forbidden,
         PreconditionFailed.
@@ -287,7 +335,8 @@ class BlobStore:
         await self.writable_namespace(principal, namespace)
         await self.members_blob(principal, blob)
         new = NewBlob(self.new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
-        return await self.catalogue.bind(blob, new, name, guard, principal.name, self.now(), self._keep_until())
+        now, until, rules = self.now(), self._keep_until(), (keep_versions, unless_same)
+        return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, *rules)
 
     async def hide(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> Version:
         """A delete marker. Raises NameNotFound if the name is absent or hidden."""
@@ -305,6 +354,24 @@ class BlobStore:
         """Remove one version, or a marker. Raises VersionNotFound, and PreconditionFailed by that version."""
         await self.writable_namespace(principal, namespace)
         return await self.catalogue.remove_version(namespace, name, number, self.now(), self._keep_until(), guard)
+
+    async def withdraw(self, principal: Principal, blob: UUID) -> VersionRef:
+        """Remove the one version that holds the blob; no older one takes its place: the name is hidden then.
+
+        Raises BlobNotFound, Forbidden, and Conflict if several versions hold it.
+        """
+        await self.writable_blob(principal, blob)
+        return await self.catalogue.withdraw(blob, principal.name, self.now(), self._keep_until())
+
+    async def rename(self, principal: Principal, namespace: str, name: str, new_name: str) -> None:
+        """The name with all its versions is called otherwise. Raises NameNotFound, Conflict."""
+        await self.writable_namespace(principal, namespace)
+        await self.catalogue.rename_name(namespace, name, new_name)
+
+    async def limit_versions(self, principal: Principal, namespace: str, name: str, keep_versions: int) -> NameInfo:
+        """The name keeps so many versions from now on, and older ones are gone. Raises NameNotFound."""
+        await self.writable_namespace(principal, namespace)
+        return await self.catalogue.limit_versions(namespace, name, keep_versions, self.now(), self._keep_until())
 
     async def purge(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> None:
         """Remove the name with all versions. Raises NameNotFound, and PreconditionFailed by the newest."""

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from casd.catalogue.base import Catalogue, Expired
+from casd.catalogue.base import Catalogue
+from casd.catalogue.values import Expired
 from casd.errors import CollectionRefused
 from casd.locks import DigestLocks
 from casd.model import Digest

@@ -113,6 +113,12 @@ class MemoryStaged:
     def _data(self) -> bytearray:
         return self._disk.stages.get(self._id, bytearray())
 
+    async def reserve(self, size: int) -> None:
+        pass
+
+    def release(self, size: int) -> None:
+        pass
+
     async def append(self, data: bytes) -> None:
         await self.write_at(self.size, data)
 

@@ -21,14 +21,14 @@ LAYERS = (
     {"errors", "uuids", "folder", "tasks", "logs"},
     {"model"},
     {"payloads", "catalogue", "auth", "locks", "config", "client"},
-    {"store", "uploads", "upkeep"},
+    {"store", "uploads", "upkeep", "named_keys"},
     {"web"},
     {"dialects", "console"},
     {"daemon"},
     {"cli"},
     {"__main__"},
 )
-BESIDE = {"uploads": {"store"}, "upkeep": {"uploads"}}  # of the same layer
+BESIDE = {"uploads": {"store"}, "upkeep": {"uploads"}, "named_keys": {"store"}}  # of the same layer
 ONLY = {  # narrower than the layers
     "model": {"errors"},
     "auth": {"errors", "model"},
@@ -47,7 +47,7 @@ KNOWN_BY = {  # who may import them, beside themselves
     "dialects": {"daemon"},
     "console": {"daemon"},
 }
-BACKENDS = re.compile(r"casd\.(payloads|catalogue)\.(?!base\b)\w+")
+BACKENDS = re.compile(r"casd\.(payloads|catalogue)\.(?!(base|values)\b)\w+")
 LIGHT = {"errors", "model", "folder"}  # the command line imports them at its top
 
 

@@ -13,8 +13,8 @@ from uuid import uuid4
 import pytest
 
 from casd.auth import Principal
-from casd.catalogue.base import Expired
 from casd.catalogue.sqlite import SqliteCatalogue
+from casd.catalogue.values import Expired
 from casd.errors import CollectionRefused, PayloadMissing, StorageFailed
 from casd.locks import DigestLocks
 from casd.model import Blob, Digest, Role

@@ -7,17 +7,18 @@ Every backend passes `tests/contracts/catalogue.py`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from casd.catalogue.values import NO_GUARD, BlobFilter, Expired, Totals, Unreferenced, UploadTotals
 from casd.model import (
     JSON,
     Blob,
     BlobView,
     Digest,
     Guard,
+    NamedKey,
     NameInfo,
     Namespace,
     NewBlob,
@@ -26,60 +27,10 @@ from casd.model import (
     SigningKey,
     Token,
     Upload,
+    UploadPart,
     Version,
     VersionRef,
 )
-
-NO_GUARD = Guard()
-
-
-@dataclass(frozen=True, slots=True)
-class BlobFilter:
-    """What a listing of blobs is narrowed to."""
-
-    content_type: str | None = None
-    metadata: tuple[tuple[str, str], ...] = ()  # keys, each with the text that a string equals or other JSON reads as
-
-
-@dataclass(frozen=True, slots=True)
-class Unreferenced:
-    """A payload that no blob refers to and whose keep-until has passed."""
-
-    digest: Digest
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """How much the catalogue knows of.
-
-    Logical bytes count a payload once for each blob, physical bytes once, exclusive bytes only where it has one blob.
-    """
-
-    payloads: int
-    physical_bytes: int
-    blobs: int
-    logical_bytes: int
-    exclusive_bytes: int
-    quarantined_payloads: int
-
-
-@dataclass(frozen=True, slots=True)
-class UploadTotals:
-    """The uploads that are unfinished."""
-
-    count: int
-    received_bytes: int
-    announced_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Expired:
-    """What one run of `expire` ended."""
-
-    blobs: int = 0
-    names: int = 0
-    uploads: int = 0
 
 
 class Catalogue(Protocol):
@@ -111,6 +62,9 @@ class Catalogue(Protocol):
     async def upload(self, uuid: UUID) -> Upload | None:
         """The upload, finished or not, past its time or not."""
 
+    async def upload_parts(self, uuid: UUID) -> list[UploadPart]:
+        """The parts that have been recorded, by number."""
+
     async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
         """The XXH3-64 of blocks `start` to `stop`, 8 bytes each; None if the payload is not known."""
 
@@ -120,6 +74,12 @@ class Catalogue(Protocol):
         self, namespaces: Sequence[str] | None, only: BlobFilter, limit: int, after: bytes | None, now: datetime
     ) -> Page[BlobView]:
         """Living blobs by namespace, then UUID. `namespaces` None: all. Raises InvalidInput for a bad `after`."""
+
+    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> list[Blob]:
+        """`limit` of the namespace's blobs that hold themselves, from the `offset`th on, by UUID.
+
+        For products that page by numbers: it costs what is skipped, 60 ms for a million.
+        """
 
     async def blobs_by_checksum(
         self,
@@ -136,9 +96,9 @@ class Catalogue(Protocol):
         """The newest version of each name that is not hidden, by the names' bytes."""
 
     async def versions(
-        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime
+        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime, newer_than: int = 0
     ) -> Page[Version]:
-        """All versions, delete markers included, by number. Raises NameNotFound."""
+        """All versions with a number above `newer_than`, delete markers included, by number. Raises NameNotFound."""
 
     async def namespaces(self, readable_to: Collection[str] | None) -> list[Namespace]:
         """All namespaces (None), or those named and those which list one of them, or "*", as a reader."""
@@ -152,6 +112,16 @@ class Catalogue(Protocol):
     async def tokens(self, limit: int, after: bytes | None) -> Page[Token]: ...
 
     async def name_info(self, namespace: str, name: str) -> NameInfo | None: ...
+
+    async def name_by_uuid(self, uuid: UUID) -> NameInfo | None: ...
+
+    async def name_by_source_url(self, namespace: str, source_url: str) -> NameInfo | None:
+        """The oldest name of the namespace that came from there."""
+
+    async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
+        """Names that are not hidden, by their bytes: of the namespace, or (None) those that any namespace shares."""
+
+    async def named_keys(self, namespace: str) -> list[NamedKey]: ...
 
     async def signing_keys(self) -> list[SigningKey]:
         """All of them, oldest first."""
@@ -195,11 +165,14 @@ class Catalogue(Protocol):
         now: datetime,
         keep_until: datetime,
         finishes: UUID | None = None,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
         """The next version of the name, holding a new blob that only it holds. Retention is applied.
 
-        The upload `finishes` has become the blob in the same transaction. Raises NamespaceNotFound,
-        PreconditionFailed, UploadNotFound.
+        With `unless_same` the newest version is returned as it stands if it has these bytes already.
+        The upload `finishes` has become the blob in the same transaction. `keep_versions` is the rule of the name if
+        this makes it. Raises NamespaceNotFound, PreconditionFailed, UploadNotFound.
         """
 
     async def bind(
@@ -211,11 +184,13 @@ class Catalogue(Protocol):
         published_by: str | None,
         now: datetime,
         keep_until: datetime,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
         """The next version of the name, holding `blob`; of another namespace, a copy of it, made as `new`.
 
-        A copy has content type and filename, not metadata. Raises BlobNotFound, NamespaceNotFound,
-        PreconditionFailed.
+        A copy has content type and filename, not metadata. `keep_versions` and `unless_same` as in `publish`. Raises
+        BlobNotFound, NamespaceNotFound, PreconditionFailed.
         """
 
     async def hide_name(
@@ -252,6 +227,20 @@ class Catalogue(Protocol):
         Raises NameNotFound, PreconditionFailed.
         """
 
+    async def withdraw(self, blob: UUID, published_by: str | None, now: datetime, keep_until: datetime) -> VersionRef:
+        """Remove and return the one version that holds the blob.
+
+        Where it was the newest and older ones are left, a marker hides the name: none of them takes its place. Raises
+        BlobNotFound if no version holds the blob, Conflict if several do.
+        """
+
+    async def rename_name(self, namespace: str, name: str, new_name: str) -> None:
+        """The name is called `new_name` from now on, with all that it had: UUID, rules, metadata, versions.
+
+        Numbers stay where none was ever used under `new_name`; otherwise they go on after the last that was. Both
+        counters stay for ever. Raises NameNotFound if it is absent or hidden, Conflict if `new_name` is there.
+        """
+
     async def update_name(
         self,
         namespace: str,
@@ -264,6 +253,17 @@ class Catalogue(Protocol):
         `is_expected` is asked in the transaction about the name as it was. Raises NameNotFound, and
         PreconditionFailed where it says no.
         """
+
+    async def limit_versions(
+        self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime
+    ) -> NameInfo:
+        """Set how many versions the name keeps, and remove the older ones at once. Raises NameNotFound."""
+
+    async def set_name_metadata(self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int) -> None:
+        """Raises NameNotFound, and TooLarge if the name's metadata would be longer than `limit_bytes` in all."""
+
+    async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
+        """Raises NameNotFound, MetadataKeyNotFound."""
 
     # -- namespaces and tokens -------------------------------------------------------------------------------
 
@@ -279,6 +279,15 @@ class Catalogue(Protocol):
     async def revoke_token(self, uuid: UUID, now: datetime) -> None:
         """From now on the token opens nothing. Raises TokenNotFound; revoking twice is no error."""
 
+    async def set_named_key(self, key: NamedKey, token: Token, secret_hash: bytes) -> None:
+        """Keep a key with its token. One that had the name is replaced, and its token revoked.
+
+        Raises NamespaceNotFound.
+        """
+
+    async def remove_named_key(self, namespace: str, name: str, now: datetime) -> None:
+        """The key is gone and its token revoked. Raises NamedKeyNotFound."""
+
     async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
         """The newest key from now on. With `revoke_older` no other is left."""
 
@@ -289,6 +298,16 @@ class Catalogue(Protocol):
 
     async def set_upload_offset(self, uuid: UUID, offset: int, expires_at: datetime) -> None:
         """Raises UploadNotFound if it is not there or finished."""
+
+    async def add_upload_part(self, uuid: UUID, part: UploadPart, size: int | None, expires_at: datetime) -> None:
+        """Record a part, in place of the one with its number; `size` is what all have together, if that was told now.
+
+        Afterwards the upload's offset is where the last of its parts ends. Raises UploadNotFound if it is not there
+        or finished.
+        """
+
+    async def remove_upload_part(self, uuid: UUID, number: int) -> None:
+        """Forget a part; if it was the last one, the size is not told any more. Raises as `add_upload_part`."""
 
     async def remove_upload(self, uuid: UUID) -> None:
         """Raises UploadNotFound."""

@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": "casd.cli.serve:serve",
     "put": "casd.cli.put:put",
     "get": "casd.cli.get:get",
+    "blob": "casd.cli.blob:blob",
     "ls": "casd.cli.browse:ls",
     "versions": "casd.cli.browse:versions",
     "stat": "casd.cli.browse:stat",

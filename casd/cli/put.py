@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import mimetypes
-import os
-import re
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,14 +17,6 @@ from casd.cli.text import echo_json, human_size
 
 if TYPE_CHECKING:
     from casd.client import Blob, Client, Source, Version
-
-_ANY_TYPE = "application/octet-stream"
-_ENCODED_TYPES = {  # mimetypes tells these apart from a type; the bytes as they are have no other
-    "gzip": "application/gzip",
-    "bzip2": "application/x-bzip2",
-    "xz": "application/x-xz",
-    "compress": "application/x-compress",
-}
 
 
 @click.command(short_help="Store a file as a blob, or as the next version of a name.")
@@ -51,14 +40,33 @@ def put(
 
     Its SHA-512 is computed on the way and compared with what the daemon stored.
     """
+    stored = store(invocation, file, name, namespace, content_type, filename)
+    if as_json:
+        echo_json(stored.json)
+    else:
+        _echo_stored(stored)
+
+
+def store(
+    invocation: Invocation,
+    file: str,
+    name: str | None,
+    namespace: str | None,
+    content_type: str | None,
+    filename: str | None,
+) -> Blob | Version:
+    """FILE is stored, with a bar while it goes. Raises UsageError for a name that no command would take for one."""
+    from casd.client import guessed_type, own_filename
+
     if name is not None and not isinstance(what(name), str):
         raise click.UsageError(
             f"{name} would be taken for a UUID or a digest by every other command; name it otherwise."
         )
-    filename = filename or _own_name(file)
+    if filename is None and file != STANDARD_STREAM:
+        filename = own_filename(file)
     content_type = content_type or guessed_type(filename or name or "")
 
-    async def store(client: Client) -> Blob | Version:
+    async def send(client: Client) -> Blob | Version:
         where = namespace or await client.accounts.home()
         with bar(filename or "standard input") as progress:
             async with _source(file) as source:
@@ -80,27 +88,7 @@ def put(
                     progress=progress.at,
                 )
 
-    stored = invocation.run(store)
-    if as_json:
-        echo_json(stored.json)
-    else:
-        _echo_stored(stored)
-
-
-def guessed_type(filename: str) -> str:
-    """The media type that a filename suggests, of the bytes as they are: that of `a.tar.gz` is gzip's."""
-    media_type, encoding = mimetypes.guess_type(f"./{filename}")  # "./": never read as a data: URL
-    if encoding:
-        return _ENCODED_TYPES.get(encoding, _ANY_TYPE)
-    return media_type or _ANY_TYPE
-
-
-def _own_name(file: str) -> str | None:
-    """The filename of FILE as it can be remembered: on disk it is any bytes, in JSON and headers it is not."""
-    if file == STANDARD_STREAM:
-        return None
-    text = os.fsencode(Path(file).name).decode("utf-8", "replace")
-    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "_", text) or None
+    return invocation.run(send)
 
 
 def _source(file: str) -> AbstractAsyncContextManager[Source]:

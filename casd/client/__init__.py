@@ -1,31 +1,36 @@
 """The Python client of a casd daemon. It speaks the native HTTP API and imports nothing of the server.
 
 async with Client("http://127.0.0.1:8080", token) as client:
-    async with open_path(Path("disk.img")) as source:
-        version = await client.put_name("default", "images/disk", source)
-    async with client.download_name("default", "images/disk") as download:
-        await save(download, Path("copy.img"))
+    await client.upload_file("disk.img", "images/disk")
+    handle = await client.get("images/disk", version=1)
+    await handle.download_file("copy.img")
+
+`casd.client.sync` has the same without `async` and `await`.
 """
 
 from casd.client.accounts import Accounts, Identity, Namespace, NamespaceRules, NewToken, Token
 from casd.client.client import Client, NameSettings
+from casd.client.describing import guessed_type, own_filename
 from casd.client.download import Content, Download
 from casd.client.errors import (
     ClientError,
     ConnectionLost,
     DigestDiffers,
+    PackageMissing,
     Refused,
     SourceChanged,
     TargetBusy,
     UnexpectedAnswer,
     Unreachable,
+    Unreadable,
 )
+from casd.client.handle import Handle
 from casd.client.metadata import BlobMetadata, NameMetadata
 from casd.client.operations import Collected, Expired, Operations, Run, Status
 from casd.client.retry import Retry
 from casd.client.saving import partial_path, save, stream
 from casd.client.signing import SignedUrl, Signing, SigningKey
-from casd.client.source import Source, open_descriptor, open_path
+from casd.client.source import Source, from_file, open_descriptor, open_path
 from casd.client.values import Blob, NameInfo, Version
 
 __all__ = [
@@ -40,6 +45,7 @@ __all__ = [
     "DigestDiffers",
     "Download",
     "Expired",
+    "Handle",
     "Identity",
     "NameInfo",
     "NameMetadata",
@@ -48,6 +54,7 @@ __all__ = [
     "NamespaceRules",
     "NewToken",
     "Operations",
+    "PackageMissing",
     "Refused",
     "Retry",
     "Run",
@@ -61,9 +68,13 @@ __all__ = [
     "Token",
     "UnexpectedAnswer",
     "Unreachable",
+    "Unreadable",
     "Version",
+    "from_file",
+    "guessed_type",
     "open_descriptor",
     "open_path",
+    "own_filename",
     "partial_path",
     "save",
     "stream",

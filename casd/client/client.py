@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 from datetime import datetime
 from typing import Self, TypedDict
 from uuid import UUID
 
-from casd.client import values
+from casd.client import frames, objects, values
 from casd.client.accounts import Accounts
+from casd.client.describing import ANY_TYPE, checked_type, guessed_type, own_filename
 from casd.client.download import Download, pinned_version
 from casd.client.errors import DigestDiffers, Refused, UnexpectedAnswer
+from casd.client.handle import Handle, written
 from casd.client.metadata import BlobMetadata, NameMetadata
 from casd.client.operations import Operations
-from casd.client.paths import name_path, namespace_path, pages, segment, which
+from casd.client.paths import items, name_path, namespace_path, pages, segment, uuid_of, which
 from casd.client.retry import Notice, Retry
 from casd.client.sending import Progress, send
 from casd.client.signing import Signing
-from casd.client.source import Source
-from casd.client.transport import Query, Transport
+from casd.client.source import Sendable, Source, open_any
+from casd.client.transport import Query, Transport, from_environment
 from casd.client.values import Blob, NameInfo, Version
 from casd.errors import InvalidInput
-from casd.model import Digest, checked_namespace
+from casd.model import Digest, checked_name, checked_namespace
 
 CONNECT_TIMEOUT_S = 10.0
 QUESTIONS_AT_ONCE = 8  # of one call here
 IDLE_TIMEOUT_S = 60.0  # nothing moves for so long: the connection counts as lost
-DEFAULT_TYPE = "application/octet-stream"
 
 
 class NameSettings(TypedDict, total=False):
@@ -41,6 +44,9 @@ class NameSettings(TypedDict, total=False):
 class Client:
     """A casd daemon at `url`, used as `async with Client(url, token) as client`.
 
+    `Client()` takes both from CASD_URL and CASD_TOKEN; the latter is never sent to another daemon. Where a method has
+    an `owner`, that is a namespace: the token's home unless given.
+
     Every method raises ClientError: Refused for what the daemon answers, Unreachable and ConnectionLost for
     the way there; names and namespaces that cannot be raise InvalidInput before anything is sent. `accounts`
     holds tokens and namespaces, `signing` signed URLs, `operations` status and upkeep.
@@ -48,15 +54,18 @@ class Client:
 
     def __init__(
         self,
-        url: str,
+        url: str | None = None,
         token: str | None = None,
         *,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         idle_timeout_s: float = IDLE_TIMEOUT_S,
         retry: Retry | None = None,
     ) -> None:
+        if url is None:
+            url, token = from_environment(token)
         self._transport = Transport(url, token, connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s)
         self._retry = retry or Retry()
+        self._home: str | None = None
         self.accounts = Accounts(self._transport)
         self.signing = Signing(self._transport)
         self.operations = Operations(self._transport)
@@ -68,6 +77,88 @@ class Client:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._transport.__aexit__(*exc_info)
 
+    # -- files, data frames and objects ------------------------------------------------------------------------
+
+    async def upload_file(
+        self,
+        file: Sendable,
+        name: str | None = None,
+        *,
+        owner: str | None = None,
+        filename: str | None = None,
+        content_type: str | None = None,
+        progress: Progress | None = None,
+    ) -> Handle:
+        """The file's bytes are stored, as the next version of `name` if there is one.
+
+        A path's own filename is remembered unless another is given, and the content type is guessed from it. Raises
+        OSError where the file cannot be read, and DigestDiffers as `put_blob`.
+        """
+        if filename is None and isinstance(file, str | os.PathLike):
+            filename = own_filename(file)
+        content_type = content_type or guessed_type(filename or name or "")
+        async with open_any(file) as source:
+            return await self._store(source, name, owner, content_type, filename, progress)
+
+    async def upload_df(self, df: object, name: str | None = None, *, owner: str | None = None) -> Handle:
+        """A data frame is stored as an Arrow file, as Datapane's client does: of pandas, pyarrow, or what Arrow reads.
+
+        Raises InvalidInput for what Arrow cannot write, PackageMissing without pyarrow.
+        """
+        async with written(frames.write_frame, df) as source:
+            return await self._store(source, name, owner, frames.CONTENT_TYPE)
+
+    async def upload_obj(
+        self, obj: object, name: str | None = None, *, owner: str | None = None, as_pickle: bool = False
+    ) -> Handle:
+        """A Python object is stored as JSON; with `as_pickle` as a pickle, which only those can load who trust you.
+
+        Raises InvalidInput for what JSON cannot say without changing it (a tuple would become a list).
+        """
+        write, kind = (
+            (objects.write_pickle, objects.PICKLE_TYPE) if as_pickle else (objects.write_json, objects.JSON_TYPE)
+        )
+        async with written(write, obj) as source:
+            return await self._store(source, name, owner, kind)
+
+    async def get(self, name: str, owner: str | None = None, version: int | None = None) -> Handle:
+        """That version of a name, the latest unless given. Raises Refused (404) for what is not there, or deleted."""
+        namespace = await self._owner(owner)
+        if version is None:
+            found = await self._latest(namespace, name)
+        else:
+            found = await self.version(namespace, name, number=version)
+        if found.blob is None:
+            raise Refused(404, "version-not-found", f"version {found.number} of {name} is a delete marker")
+        return Handle(self._transport, found.blob, found, self._retry)
+
+    async def get_blob(self, uuid: UUID | str) -> Handle:
+        """A blob by its UUID, to whomever it belongs, as far as the daemon lets it be read."""
+        return Handle(self._transport, await self.blob(uuid_of(uuid)), None, self._retry)
+
+    async def get_blob_data(self, uuid: UUID | str, *, offset: int = 0) -> AsyncGenerator[bytes, None]:
+        """A blob's bytes from `offset` to its end, piece by piece; a connection that breaks is made again.
+
+        They are not checked: `Handle.download_file` does that. Close it (contextlib.aclosing) if it is not read to
+        its end. Raises InvalidInput for an offset outside of the payload.
+        """
+        async with self.download_blob(uuid_of(uuid)) as download:
+            if not 0 <= offset <= download.content.size:
+                raise InvalidInput(f"offset {offset} is not within the {download.content.size} bytes of blob {uuid}")
+            async with aclosing(download.pieces(offset)) as pieces:
+                async for piece in pieces:
+                    yield piece
+
+    async def find(
+        self, *, sha512: Digest | str | None = None, sha256: str | None = None, xxh3_128: str | None = None
+    ) -> list[Blob]:
+        """The blobs with that checksum (hex) in the token's namespaces; none where nobody stored it."""
+        asked = {"sha512": sha512, "sha256": sha256, "xxh3-128": xxh3_128}
+        given = [(algorithm, str(digest)) for algorithm, digest in asked.items() if digest is not None]
+        if len(given) != 1:
+            raise InvalidInput("a blob is found by one checksum: sha512, sha256 or xxh3_128")
+        return await self.checksums(*given[0])
+
     # -- storing ----------------------------------------------------------------------------------------------
 
     async def put_blob(
@@ -76,7 +167,7 @@ class Client:
         *,
         namespace: str | None = None,
         filename: str | None = None,
-        content_type: str = DEFAULT_TYPE,
+        content_type: str = ANY_TYPE,
         expires_in_s: int | None = None,
         progress: Progress | None = None,
     ) -> Blob:
@@ -89,7 +180,7 @@ class Client:
             "filename": filename,
             "expires_in": expires_in_s,
         }
-        headers = {"Content-Type": _checked_type(content_type)}
+        headers = {"Content-Type": checked_type(content_type)}
         answer, sent = await send(self._transport, "POST", "/v1/blobs", source, query, headers, progress)
         blob = values.blob(answer)
         _check(f"blob {blob.uuid}, as stored", sent, blob)
@@ -102,11 +193,11 @@ class Client:
         source: Source,
         *,
         filename: str | None = None,
-        content_type: str = DEFAULT_TYPE,
+        content_type: str = ANY_TYPE,
         progress: Progress | None = None,
     ) -> Version:
         """The next version of a name, of the source's bytes. Raises as `put_blob`."""
-        headers = {"Content-Type": _checked_type(content_type)}
+        headers = {"Content-Type": checked_type(content_type)}
         answer, sent = await send(
             self._transport,
             "PUT",
@@ -159,10 +250,11 @@ class Client:
         query = {"namespace": namespace and checked_namespace(namespace)}
         return pages(self._transport, "/v1/blobs", query, values.blob)
 
-    def names(self, namespace: str, prefix: str = "") -> AsyncIterator[Version]:
+    async def names(self, namespace: str | None = None, prefix: str = "") -> AsyncIterator[Version]:
         """The latest version of each name that starts with `prefix`; hidden names are left out."""
-        path = namespace_path("/v1/names", namespace)
-        return pages(self._transport, path, {"prefix": prefix or None}, values.version)
+        path = namespace_path("/v1/names", await self._owner(namespace))
+        async for version in pages(self._transport, path, {"prefix": prefix or None}, values.version):
+            yield version
 
     def versions(self, namespace: str, name: str) -> AsyncIterator[Version]:
         """Every version of a name, delete markers included, in no promised order."""
@@ -224,12 +316,56 @@ class Client:
         """The blob no longer holds itself; versions may hold it still."""
         await self._transport.json("DELETE", f"/v1/blobs/{uuid}")
 
+    async def delete(
+        self, name: str, owner: str | None = None, *, version: int | None = None, purge: bool = False
+    ) -> None:
+        """As `delete_name`, of the token's home unless an owner is given."""
+        await self.delete_name(await self._owner(owner), name, version=version, purge=purge)
+
     async def delete_name(self, namespace: str, name: str, *, version: int | None = None, purge: bool = False) -> None:
         """The name is hidden; or one version of it is gone, or with `purge` all of them."""
         query: Query = {"version": version, "purge": 1 if purge else None}
         await self._transport.json("DELETE", name_path("/v1/names", namespace, name), query)
 
     # -- below ------------------------------------------------------------------------------------------------
+
+    async def _owner(self, named: str | None) -> str:
+        """The namespace that is meant. A token's home does not change: it is asked for once."""
+        if named is not None:
+            return checked_namespace(named)
+        if self._home is None:
+            self._home = await self.accounts.home()
+        return self._home
+
+    async def _store(
+        self,
+        source: Source,
+        name: str | None,
+        owner: str | None,
+        content_type: str,
+        filename: str | None = None,
+        progress: Progress | None = None,
+    ) -> Handle:
+        if name is None:
+            blob = await self.put_blob(
+                source, namespace=owner, filename=filename, content_type=content_type, progress=progress
+            )
+            return Handle(self._transport, blob, None, self._retry)
+        version = await self.put_name(
+            await self._owner(owner), name, source, filename=filename, content_type=content_type, progress=progress
+        )
+        assert version.blob is not None  # put_name looked
+        return Handle(self._transport, version.blob, version, self._retry)
+
+    async def _latest(self, namespace: str, name: str) -> Version:
+        """The latest version of a name: of all that start with it, a name itself comes first."""
+        path = namespace_path("/v1/names", namespace)
+        answer = await self._transport.json("GET", path, {"prefix": checked_name(name), "limit": 1})
+        for item in items(answer):
+            version = values.version(item)
+            if version.name == name:
+                return version
+        raise Refused(404, "name-not-found", f"there is no name {name} in namespace {namespace}")
 
     async def _version_number(self, namespace: str, name: str, as_of: datetime | str | None) -> int | None:
         """Which version a name has, or had at that time."""
@@ -248,9 +384,3 @@ class Client:
 def _check(what: str, sent: Digest, stored: Blob) -> None:
     if stored.digest != sent:
         raise DigestDiffers(what, sent, stored.digest)
-
-
-def _checked_type(text: str) -> str:
-    if not text.isascii() or not text.isprintable():
-        raise InvalidInput(f"{text!r} is not a media type; one looks like text/plain")
-    return text

@@ -72,3 +72,15 @@ class TargetBusy(ClientError):
     """Another download writes the same target."""
 
     code = "target-busy"
+
+
+class Unreadable(ClientError):
+    """What was fetched is not what it was to be read as; or it is a pickle, and nobody said that it may be loaded."""
+
+    code = "unreadable"
+
+
+class PackageMissing(ClientError):
+    """A package is not installed that only this call needs."""
+
+    code = "package-missing"

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeVar
 from urllib.parse import quote
+from uuid import UUID
 
 from casd.client.errors import UnexpectedAnswer
 from casd.client.transport import Query, Transport
@@ -36,6 +37,14 @@ def segment(text: str) -> str:
     except UnicodeEncodeError:  # from an argument that was not UTF-8 on the command line
         raise InvalidInput(f"{text!r} is not UTF-8") from None
     return quoted.replace(".", "%2E") if quoted in (".", "..") else quoted
+
+
+def uuid_of(text: UUID | str) -> UUID:
+    """Raises InvalidInput."""
+    try:
+        return text if isinstance(text, UUID) else UUID(text)
+    except ValueError:
+        raise InvalidInput(f"{text!r} is not a UUID") from None
 
 
 def which(version: int | None, as_of: datetime | str | None) -> Query:

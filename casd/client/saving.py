@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from casd.client.download import Download
 from casd.client.errors import ClientError, DigestDiffers, TargetBusy
@@ -22,6 +22,12 @@ NAME_LIMIT_BYTES = 255  # NAME_MAX of every file system in common use
 
 Progress = Callable[[int], None]
 """Told how many bytes are there so far."""
+
+
+class Writable(Protocol):
+    """A file that is open for writing bytes."""
+
+    def write(self, data: bytes, /) -> object: ...
 
 
 async def save(download: Download, target: Path, progress: Progress | None = None) -> None:
@@ -53,7 +59,7 @@ async def save(download: Download, target: Path, progress: Progress | None = Non
         partial.close()
 
 
-async def stream(download: Download, file: BinaryIO, progress: Progress | None = None) -> None:
+async def stream(download: Download, file: Writable, progress: Progress | None = None) -> None:
     """The download's payload is written to `file`, in order, and flushed; for pipes, which cannot be taken back.
 
     Raises DigestDiffers at the end, when all is written: only then is it known. Otherwise as `save`.
@@ -63,7 +69,9 @@ async def stream(download: Download, file: BinaryIO, progress: Progress | None =
 
     def write(piece: bytes) -> None:
         hash_.update(piece)
-        file.write(piece)
+        while piece:  # a file without a buffer may take less than it is given
+            count = file.write(piece)
+            piece = piece[count:] if isinstance(count, int) else b""
 
     async with aclosing(download.pieces()) as pieces:
         async for piece in pieces:
@@ -71,7 +79,8 @@ async def stream(download: Download, file: BinaryIO, progress: Progress | None =
             count += len(piece)
             if progress:
                 progress(count)
-    await asyncio.to_thread(file.flush)
+    if (flush := getattr(file, "flush", None)) is not None:
+        await asyncio.to_thread(flush)
     actual = Digest(hash_.digest())
     if actual != download.content.digest:
         raise DigestDiffers("what was written", download.content.digest, actual)

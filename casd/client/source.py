@@ -1,4 +1,4 @@
-"""Bytes to send: from a path, from an open descriptor, or from any async iterable. Read off the loop."""
+"""Bytes to send: from a path, an open file or descriptor, or any async iterable. Read off the loop."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
+
+from casd.errors import InvalidInput
 
 PIECE = 1 << 20  # bytes a hop to a thread; hashing in 64 KiB hops costs 1.7 times as much
 
@@ -22,6 +25,56 @@ class Source:
 
     pieces: AsyncIterable[bytes]
     size: int | None = None
+
+
+class Readable(Protocol):
+    """A file that is open for reading bytes. One that can `tell` and `seek` is sent with its length."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+Sendable: TypeAlias = "str | os.PathLike[str] | Readable | Source"
+"""What can be uploaded: a path (`~` is a home folder), a file that is open for reading bytes, or a Source."""
+
+
+@asynccontextmanager
+async def open_any(file: Sendable) -> AsyncIterator[Source]:
+    """The bytes of whatever can be uploaded. What was open stays open. Raises OSError."""
+    if isinstance(file, Source):
+        yield file
+    elif isinstance(file, str | os.PathLike):
+        async with open_path(expanded(file)) as source:
+            yield source
+    else:
+        yield from_file(file)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """The path, with a home folder for a `~` at its start."""
+    return Path(path).expanduser()
+
+
+def from_file(file: Readable) -> Source:
+    """What is left to read of a file that is open for reading bytes; it stays open."""
+    return Source(_read_pieces(file), _size_left(file))
+
+
+async def _read_pieces(file: Readable) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(file.read, PIECE):
+        if not isinstance(piece, bytes | bytearray | memoryview):
+            raise InvalidInput(f"the file reads as {type(piece).__name__}, not as bytes; open it in binary mode")
+        yield bytes(piece)
+
+
+def _size_left(file: object) -> int | None:
+    """None where the file does not know."""
+    try:
+        at = file.tell()  # type: ignore[attr-defined]  # what has none is what is asked for
+        stop: int = file.seek(0, os.SEEK_END)  # type: ignore[attr-defined]
+        file.seek(at)  # type: ignore[attr-defined]
+    except (AttributeError, OSError, ValueError):
+        return None
+    return max(0, stop - int(at))
 
 
 @asynccontextmanager

@@ -77,7 +77,7 @@ def facts(upload: Upload) -> dict[str, str]:
 
 
 async def options(request: web.Request) -> web.StreamResponse:
-    limit = request.config_dict[LIMITS].max_body_bytes
+    limit = request.app[LIMITS].max_body_bytes
     return answer(
         204, {"Tus-Version": VERSION, "Tus-Extension": EXTENSIONS, "Tus-Max-Size": str(limit), "Allow": "POST, OPTIONS"}
     )
@@ -86,7 +86,7 @@ async def options(request: web.Request) -> web.StreamResponse:
 async def create(request: web.Request) -> web.StreamResponse:
     uploads, principal = uploads_of(request), principal_of(request)
     size = header_number(request, "Upload-Length")
-    limit = request.config_dict[LIMITS].max_body_bytes
+    limit = request.app[LIMITS].max_body_bytes
     if size > limit:
         raise TooLarge("the upload", limit)
     new = new_upload(principal, size, request.headers.get("Upload-Metadata", ""))
@@ -150,7 +150,7 @@ async def overridden(request: web.Request) -> web.StreamResponse:
 
 
 def uploads_of(request: web.Request) -> Uploads:
-    return request.config_dict[UPLOADS]
+    return request.app[UPLOADS]
 
 
 def uuid_of(request: web.Request) -> UUID:

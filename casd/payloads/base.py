@@ -57,6 +57,12 @@ class Staged(Protocol):
     def durable_size(self) -> int:
         """How many bytes from the start survive a power cut, and can be had by `reopen`. Grows while more arrives."""
 
+    async def reserve(self, size: int) -> None:
+        """Announce `size` bytes more, beside what `stage` was told. Raises StorageFull, with nothing announced."""
+
+    def release(self, size: int) -> None:
+        """Take back what was announced and will not come."""
+
     async def append(self, data: bytes) -> None:
         """Put `data` at the end. Raises StorageFull, StorageFailed."""
 

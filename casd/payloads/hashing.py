@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import xxhash
 
-from casd.model import BLOCK_SIZE, Digest, Receipt
+from casd.errors import DigestMismatch
+from casd.model import BLOCK_SIZE, Digest, Expected, Receipt
 
 
 class Checkpoint(NamedTuple):
@@ -86,3 +87,15 @@ class PayloadHasher:
             size=self.size,
             blocks=bytes(self._blocks) + last,
         )
+
+
+def check_digests(receipt: Receipt, expected: Expected) -> None:
+    """Raise DigestMismatch unless the receipt has every digest that was announced."""
+    for name, announced, got in (
+        ("sha-512", expected.sha512, receipt.digest.raw),
+        ("sha-256", expected.sha256, receipt.sha256),
+    ):
+        if announced is not None and announced != got:
+            raise DigestMismatch(
+                f"the {name} of what arrived is {got.hex()}, announced was {announced.hex()}; nothing was kept"
+            )

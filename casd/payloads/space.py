@@ -58,6 +58,11 @@ class Claim:
         self._space.claimed_bytes += size - self.remaining
         self.remaining = size
 
+    def raise_by(self, size: int, free: int) -> None:
+        """Claim `size` bytes more, of `free` that the disk has. Raises StorageFull."""
+        self._space.check(size, free=free)
+        self.raise_to(self.remaining + size)
+
     def written(self, size: int) -> None:
         """`size` bytes are on the disk now, so the disk's own figure counts them."""
         self.raise_to(max(0, self.remaining - size))

@@ -15,11 +15,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, TypeVarTuple
 
-from casd.errors import DigestMismatch, SizeMismatch, StorageFailed
+from casd.errors import SizeMismatch, StorageFailed
 from casd.model import Digest, Expected, Receipt
 from casd.payloads.base import ANYTHING
 from casd.payloads.folders import disk_call, fsync_folder
-from casd.payloads.hashing import Checkpoint, PayloadHasher
+from casd.payloads.hashing import Checkpoint, PayloadHasher, check_digests
 from casd.payloads.space import Claim, Space
 from casd.tasks import to_the_end
 
@@ -94,10 +94,20 @@ class LocalStaged:
 
     # -- writing ------------------------------------------------------------------------------------------
 
+    async def reserve(self, size: int) -> None:
+        await self._ready()
+        self._claim.raise_by(size, await self._run("free space", self._place.space.free_bytes))
+
+    def release(self, size: int) -> None:
+        self._claim.written(size)
+
     async def append(self, data: bytes) -> None:
-        await self.write_at(self._size, data)
+        await self._put(self._size, data, catches_up=True)
 
     async def write_at(self, offset: int, data: bytes) -> None:
+        await self._put(offset, data)
+
+    async def _put(self, offset: int, data: bytes, *, catches_up: bool = False) -> None:
         await self._ready()
         if not data:
             return
@@ -107,16 +117,16 @@ class LocalStaged:
                 self._size += len(data)
                 return
             await self._spill()
-        await self._guarded(self._write(offset, data))
+        await self._guarded(self._write(offset, data, catches_up))
 
-    async def _write(self, offset: int, data: bytes) -> None:
+    async def _write(self, offset: int, data: bytes, catches_up: bool = False) -> None:
         if self._unflushed >= FLUSH_BYTES:
             await self._flush_behind()
         self._forget_durable(offset)
         hasher = self._hasher
         if offset < hasher.size:
             self._rewind(offset)
-        if hasher.size < offset == self._size and offset - hasher.size <= CATCH_UP_BYTES:
+        if catches_up and hasher.size < offset <= hasher.size + CATCH_UP_BYTES:
             await self._run("read", self._catch_up, offset)
         if offset != hasher.size:  # out of order: `seal` reads it again
             await self._run("write", self._pwrite, offset, data)
@@ -293,9 +303,8 @@ class LocalStaged:
 
     def _seal(self, expected: Expected) -> Receipt:
         if self._file is None:
-            data = b"".join(self._held)
             self._create()
-            self._write_and_hash(0, data)
+            self._write_and_hash(0, b"".join(self._held))
         assert self._file is not None
         self._catch_up(self._size)
         receipt = self._hasher.receipt()
@@ -383,15 +392,3 @@ class LocalStaged:
         except asyncio.CancelledError:
             self._is_torn = True
             raise
-
-
-def check_digests(receipt: Receipt, expected: Expected) -> None:
-    """Raise DigestMismatch unless the receipt has every digest that was announced."""
-    for name, announced, got in (
-        ("sha-512", expected.sha512, receipt.digest.raw),
-        ("sha-256", expected.sha256, receipt.sha256),
-    ):
-        if announced is not None and announced != got:
-            raise DigestMismatch(
-                f"the {name} of what arrived is {got.hex()}, announced was {announced.hex()}; nothing was kept"
-            )

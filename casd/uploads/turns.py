@@ -1,19 +1,19 @@
 """Which request has an upload in hand, and what is kept in memory of it between two requests.
 
-One request at a time has its *turn*. A newer one of the same token cuts an older one off, any other may when nothing
-has arrived for TAKE_OVER_S, so that no connection that died unseen keeps anybody waiting. Between two turns the stage
-stays open, with the state of its hashes, until it has rested for REST_S, or RESTING others have rested for less: then
-descriptor and reservation go.
+One request at a time has its *turn*; of an upload in parts, one for each part, or one for the whole. A newer one of the
+same token cuts an older one off, any other may when nothing has arrived for TAKE_OVER_S, so that no connection that
+died unseen keeps anybody waiting. Between two turns the stage stays open, with the state of its hashes, until it has
+rested for REST_S, or RESTING others have rested for less: then descriptor and reservation go.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
 from casd.errors import UploadBusy
-from casd.model import Upload
+from casd.model import ByteRange, Upload, UploadPart
 from casd.payloads.base import Staged
 
 TAKE_OVER_S = 10.0  # without a byte: then whoever comes next may take over
@@ -29,8 +29,10 @@ class Turn:
     progressed_at: float
     takes_bytes: bool  # from a client, who may never send them; other work ends by itself
     is_cut_off: bool = False
+    is_ended_early: bool = False  # it was cut off while bytes were waited for
     deadline: asyncio.Timeout | None = None  # while bytes are waited for; what else it does is short, or must end whole
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    place: ByteRange | None = None  # of the part that it takes
 
     def yields_to(self, token: UUID) -> bool:
         """Whether a request of that token may have the upload as soon as this turn has ended."""
@@ -49,6 +51,25 @@ class Turn:
         if self.is_cut_off and self.deadline is not None:
             self.deadline.reschedule(asyncio.get_running_loop().time())
 
+    def progressed(self) -> float:
+        """Bytes have arrived now; returns when that is."""
+        self.progressed_at = asyncio.get_running_loop().time()
+        return self.progressed_at
+
+    @asynccontextmanager
+    async def waiting_for_bytes(self) -> AsyncIterator[None]:
+        """The block ends at once when the turn is cut off, without an error: look at `is_ended_early` behind it."""
+        try:
+            async with asyncio.timeout(None) as self.deadline:
+                self.give_way()  # if it was cut off before it began
+                yield
+        except TimeoutError:
+            if not self.is_cut_off:
+                raise
+            self.is_ended_early = True
+        finally:
+            self.deadline = None
+
 
 @dataclass(slots=True)
 class Session:
@@ -57,11 +78,25 @@ class Session:
     upload: Upload
     staged: Staged | None = None
     turn: Turn | None = None
+    part_turns: dict[int, Turn] = field(default_factory=dict)
+    parts: dict[int, UploadPart] | None = None  # of an upload in parts, as recorded; None: not looked up yet
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)  # of the stage, where several turns share it
     rest: asyncio.TimerHandle | None = None
     writing: asyncio.Task[None] | None = None
     recording: asyncio.Task[None] | None = None
     recorded_at: float = 0.0  # or tried to
     tried_offset: int = 0  # in this turn, while more arrived
+
+    @property
+    def turns(self) -> Sequence[Turn]:
+        """All that are under way."""
+        return [*([self.turn] if self.turn is not None else []), *self.part_turns.values()]
+
+    def in_the_way(self, part: int | None) -> Sequence[Turn]:
+        """Turns that must end before the part's turn, or the whole upload's, can begin."""
+        if part is None:
+            return self.turns
+        return [turn for turn in (self.turn, self.part_turns.get(part)) if turn is not None]
 
 
 class Sessions:
@@ -90,43 +125,54 @@ class Sessions:
 
     def has_turn(self, uuid: UUID) -> bool:
         session = self._sessions.get(uuid)
-        return session is not None and session.turn is not None
+        return session is not None and bool(session.turns)
 
     @property
     def active(self) -> int:
         """Uploads that a request has in hand."""
-        return sum(session.turn is not None for session in self._sessions.values())
+        return sum(bool(session.turns) for session in self._sessions.values())
 
-    async def free(self, session: Session, token: UUID) -> None:
-        """Return when the turn that was under way, if any, has ended; somebody else may be first to take the next.
+    async def free(self, session: Session, token: UUID, part: int | None = None) -> None:
+        """Return when the turns that were in the way have ended; somebody else may be first to take the next.
 
         Raises UploadBusy.
         """
-        if session.turn is not None:
-            if not session.turn.yields_to(token):
-                raise UploadBusy("another client is sending this upload", session.upload.offset)
-            session.turn.cut_off()
-            await session.turn.ended.wait()
+        older = session.in_the_way(part)
+        if not all(turn.yields_to(token) for turn in older):
+            raise UploadBusy("another client is sending this upload", session.upload.offset)
+        for turn in older:
+            turn.cut_off()
+        for turn in older:
+            await turn.ended.wait()
 
     @asynccontextmanager
-    async def hold(self, session: Session, token: UUID, *, takes_bytes: bool = False) -> AsyncIterator[Turn]:
-        """Have the upload in hand, which nobody has."""
-        assert session.turn is None
+    async def hold(
+        self, session: Session, token: UUID, part: int | None = None, *, takes_bytes: bool = False
+    ) -> AsyncIterator[Turn]:
+        """Have the upload, or one part of it, in hand; nobody is in the way."""
+        assert not session.in_the_way(part)
         now = asyncio.get_running_loop().time()
-        turn = session.turn = Turn(token, now, takes_bytes)
+        turn = Turn(token, now, takes_bytes)
+        if part is None:
+            session.turn = turn
+        else:
+            session.part_turns[part] = turn
         session.recorded_at, session.tried_offset = now, 0
         self._stop_rest(session)
         try:
             yield turn
         finally:
-            session.turn = None
+            if part is None:
+                session.turn = None
+            else:
+                del session.part_turns[part]
             turn.ended.set()
-            if self._sessions.get(session.upload.uuid) is session:
+            if self._sessions.get(session.upload.uuid) is session and not session.turns:
                 self._start_rest(session)
 
     async def close(self) -> None:
         """Let go of all stages; no turn may begin. One that is under way is ending: whoever had it was cancelled."""
-        while turns := [session.turn for session in self._sessions.values() if session.turn is not None]:
+        while turns := [turn for session in self._sessions.values() for turn in session.turns]:
             await turns[0].ended.wait()
         for session in list(self._sessions.values()):
             self._suspend(session)

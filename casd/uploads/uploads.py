@@ -2,7 +2,8 @@
 
 An offset that is told is durable: the bytes before it are synced, then it is committed, then it is told, and a stage
 that is opened again is cut back to it. It never goes back by itself. The bytes stand in a stage that is kept, under
-the upload's UUID; what becomes of them at the end is up to `BlobStore`.
+the upload's UUID; what becomes of them at the end is up to `BlobStore`. Uploads whose bytes come in numbered parts
+begin and end here too; what is theirs alone stands in `parts.py`.
 """
 
 import asyncio
@@ -21,8 +22,6 @@ from casd.errors import (
     DigestMismatch,
     OffsetConflict,
     StageMissing,
-    StorageFailed,
-    TooLarge,
     UploadBusy,
     UploadMismatch,
     UploadNotFound,
@@ -31,11 +30,11 @@ from casd.model import Digest, Expected, Upload
 from casd.payloads.base import Staged
 from casd.store import BlobStore, Description
 from casd.tasks import to_the_end
+from casd.uploads.appending import Appending
 from casd.uploads.turns import Session, Sessions
 
 log = logging.getLogger(__name__)
 
-RECORD_S = 5.0  # on a slow line the offset is recorded so often; on a fast one whenever the stage's own flush has ended
 EXPIRY_BATCH = 100
 
 
@@ -49,6 +48,18 @@ class NewUpload:
     name: str | None = None  # to be published under; None: a blob that holds itself
     about: Description = field(default_factory=Description)
     metadata: str = ""  # as it was sent, to be told again
+    is_in_parts: bool = False  # the bytes come through `parts.receiving`
+    keep_versions: int | None = None  # the rule of the name if this makes it
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What an upload becomes when it is complete."""
+
+    namespace: str
+    name: str | None  # None: a blob that holds itself
+    keep_versions: int | None = None  # the rule of the name if this makes it
+    unless_same: bool = False  # bytes that the newest version has already add none
 
 
 class Uploads:
@@ -56,15 +67,15 @@ class Uploads:
 
     def __init__(self, store: BlobStore, *, lifetime: timedelta, limit_per_token: int) -> None:
         """An upload lives for `lifetime` after its last byte."""
-        self._store = store
-        self._lifetime = lifetime
+        self.store = store
+        self.lifetime = lifetime
         self._limit_per_token = limit_per_token
         self._sessions = Sessions()
 
     async def start(self) -> None:
         """Remove staged bytes that belong to no upload. Before the first request."""
-        unfinished = await self._store.catalogue.unfinished_uploads()
-        removed = await self._store.payloads.clear_stages(keep=[str(uuid) for uuid in unfinished])
+        unfinished = await self.store.catalogue.unfinished_uploads()
+        removed = await self.store.payloads.clear_stages(keep=[str(uuid) for uuid in unfinished])
         if removed:
             log.info("stale stages removed count=%d", removed)
 
@@ -84,7 +95,7 @@ class Uploads:
 
         Raises NamespaceNotFound, Forbidden, StorageFull, TooManyUploads.
         """
-        store = self._store
+        store = self.store
         await store.writable_namespace(principal, new.namespace)
         now = store.now()
         upload = Upload(
@@ -99,7 +110,9 @@ class Uploads:
             filename=new.about.filename,
             metadata=new.metadata,
             created_at=now,
-            expires_at=now + self._lifetime,
+            expires_at=now + self.lifetime,
+            is_in_parts=new.is_in_parts,
+            keep_versions=new.keep_versions,
         )
         staged = await store.payloads.stage(str(upload.uuid), upload.size, is_kept=True)
         try:
@@ -116,76 +129,71 @@ class Uploads:
         An older request of the same token is cut off first: its client is gone, or it would not ask.
         Raises UploadNotFound, Forbidden.
         """
-        upload = await self._own(principal, uuid)
+        upload = await self.own(principal, uuid, is_in_parts=False)
         session = self._sessions.get(uuid)
         if session is None or session.turn is None:
             return session.upload if session else upload
         if not session.turn.yields_to(principal.token):
             return session.upload
-        async with self._turn(principal, uuid) as session:
+        async with self.turn(principal, uuid) as session:
             return session.upload
 
     @asynccontextmanager
-    async def appending(self, principal: Principal, uuid: UUID, offset: int) -> AsyncIterator["Appending"]:
+    async def appending(self, principal: Principal, uuid: UUID, offset: int) -> AsyncIterator[Appending]:
         """Take bytes at `offset`, which is where the upload ends; afterwards what arrived is durable and recorded.
 
         That holds however the block ends, for a client that hangs up too. Raises UploadNotFound, Forbidden,
         OffsetConflict, UploadBusy when another request has it or takes over, StorageFull, StorageFailed.
         """
-        async with self._turn(principal, uuid, takes_bytes=True) as session:
+        async with self.turn(principal, uuid, takes_bytes=True) as session:
             upload, turn = session.upload, session.turn
             assert turn is not None
             if upload.blob is not None or offset != upload.offset:
                 raise OffsetConflict(offset, upload.offset)
-            await to_the_end(self._open(session))
-            appending, is_overtaken = Appending(self, session), False
+            await to_the_end(self.open(session))
+            appending = Appending(session, self._record_behind)
             try:
-                async with asyncio.timeout(None) as turn.deadline:
-                    turn.give_way()  # if it was cut off before it began
+                async with turn.waiting_for_bytes():
                     yield appending
-            except TimeoutError:
-                if not turn.is_cut_off:
-                    raise
-                is_overtaken = True
             finally:
-                turn.deadline, appending.is_over = None, True
-                await to_the_end(self._settle(session))
-            if is_overtaken:
+                appending.is_over = True
+                await to_the_end(self.settle(session))
+            if turn.is_ended_early:
                 raise UploadBusy("a newer request goes on with this upload", session.upload.offset)
 
     async def truncate(self, principal: Principal, uuid: UUID, size: int) -> Upload:
         """Cut the upload back to `size` bytes. Raises as `upload`, UploadBusy, OffsetConflict, StorageFailed."""
-        async with self._turn(principal, uuid) as session:
+        async with self.turn(principal, uuid) as session:
             if session.upload.blob is not None or size > session.upload.offset:
                 raise OffsetConflict(size, session.upload.offset)
-            await to_the_end(self._cut_back(session, size))
+            await to_the_end(self.cut_back(session, size))
             return session.upload
 
-    async def complete(self, principal: Principal, uuid: UUID) -> Upload:
+    async def complete(self, principal: Principal, uuid: UUID, target: Target | None = None) -> Upload:
         """The upload has become a blob, or a version of its name; doing it again changes nothing.
 
-        One whose size was never told is complete with what it has. Raises as `upload` and `BlobStore.publish`,
-        Conflict while bytes are missing, UploadMismatch (and then the upload is gone), StorageFailed (and then it can
-        be tried again).
+        A `target` stands for what was said when it began. One whose size was never told is complete with what it has.
+        Raises as `upload` and `BlobStore.publish`, Conflict while bytes are missing, UploadMismatch (and then the
+        upload is gone), StorageFailed (and then it can be tried again).
         """
-        async with self._turn(principal, uuid) as session:
+        async with self.turn(principal, uuid) as session:
             upload = session.upload
             if upload.blob is None:
                 if upload.size is not None and upload.offset != upload.size:
                     raise Conflict(f"{upload.offset} of {upload.size} bytes have arrived")
-                await to_the_end(self._finish(principal, session))
+                await to_the_end(self.finish(principal, session, target))
             return session.upload
 
     async def terminate(self, principal: Principal, uuid: UUID) -> None:
         """The upload is gone; what it became stays. Raises as `upload`, UploadBusy."""
-        async with self._turn(principal, uuid) as session:
+        async with self.turn(principal, uuid, is_in_parts=None) as session:
             await to_the_end(self._forget(session))
 
     async def expire(self) -> int:
         """End uploads past their time, with their bytes; returns how many. Those that a request has go on."""
         total = 0
         while True:
-            expired = await self._store.catalogue.expired_uploads(self._store.now(), EXPIRY_BATCH)
+            expired = await self.store.catalogue.expired_uploads(self.store.now(), EXPIRY_BATCH)
             ended = sum([await self._end_expired(upload) for upload in expired])
             total += ended
             if len(expired) < EXPIRY_BATCH or not ended:
@@ -194,41 +202,54 @@ class Uploads:
     async def _end_expired(self, upload: Upload) -> bool:
         """End it unless a request has it, or had it a moment ago and prolonged it; returns whether it did."""
         session = self._sessions.of(upload)
-        if session.turn is not None:
+        if session.turns:
             return False
         async with self._sessions.hold(session, upload.token):
             with suppress(UploadNotFound):
                 await self._refresh(session)
-                if session.upload.expires_at <= self._store.now():
+                if session.upload.expires_at <= self.store.now():
                     await to_the_end(self._forget(session))
                     return True
             return False
 
     # -- who may, and when --------------------------------------------------------------------------------
 
-    async def _own(self, principal: Principal, uuid: UUID) -> Upload:
-        """An upload that the caller may go on with. Raises UploadNotFound, Forbidden."""
-        upload = await self._store.catalogue.upload(uuid)
+    async def own(self, principal: Principal, uuid: UUID, *, is_in_parts: bool | None) -> Upload:
+        """An upload of that kind, None for either, that the caller may go on with. Raises UploadNotFound, Forbidden."""
+        upload = await self.store.catalogue.upload(uuid)
         if upload is None or not principal.is_member(upload.namespace):
             raise UploadNotFound(f"there is no upload {uuid}")
-        if upload.expires_at <= self._store.now() and not self._sessions.has_turn(uuid):
+        if is_in_parts not in (None, upload.is_in_parts):
+            raise UploadNotFound(f"there is no upload {uuid} of this kind: its client goes on with it in another way")
+        if upload.expires_at <= self.store.now() and not self._sessions.has_turn(uuid):
             raise UploadNotFound(f"upload {uuid} has expired")
         principal.check_writer(upload.namespace)
         return upload
 
     @asynccontextmanager
-    async def _turn(self, principal: Principal, uuid: UUID, *, takes_bytes: bool = False) -> AsyncIterator[Session]:
-        """Have the upload in hand, alone. Raises UploadNotFound, Forbidden, UploadBusy."""
-        while (session := self._sessions.of(await self._own(principal, uuid))).turn is not None:
-            await self._sessions.free(session, principal.token)
-        async with self._sessions.hold(session, principal.token, takes_bytes=takes_bytes):
+    async def turn(
+        self,
+        principal: Principal,
+        uuid: UUID,
+        *,
+        is_in_parts: bool | None = False,
+        part: int | None = None,
+        takes_bytes: bool = False,
+    ) -> AsyncIterator[Session]:
+        """Have the upload in hand, alone, or one part of it. Raises UploadNotFound, Forbidden, UploadBusy."""
+        while True:
+            session = self._sessions.of(await self.own(principal, uuid, is_in_parts=is_in_parts))
+            if not session.in_the_way(part):
+                break
+            await self._sessions.free(session, principal.token, part)
+        async with self._sessions.hold(session, principal.token, part, takes_bytes=takes_bytes):
             await self._refresh(session)
             yield session
 
     async def _refresh(self, session: Session) -> None:
         """What is known of an upload that nobody else has now is what its row says. Raises UploadNotFound."""
-        if session.staged is None:
-            upload = await self._store.catalogue.upload(session.upload.uuid)
+        if session.staged is None and len(session.turns) == 1:
+            upload = await self.store.catalogue.upload(session.upload.uuid)
             if upload is None:
                 self._sessions.drop(session)
                 raise UploadNotFound(f"there is no upload {session.upload.uuid}")
@@ -236,25 +257,26 @@ class Uploads:
 
     # -- what is done in a turn ---------------------------------------------------------------------------
 
-    async def _open(self, session: Session) -> Staged:
+    async def open(self, session: Session) -> Staged:
         """The stage, open, with exactly the bytes that were told. Raises UploadNotFound, StorageFull, StorageFailed."""
         if session.staged is not None:
             return session.staged
-        upload, payloads = session.upload, self._store.payloads
+        upload, payloads = session.upload, self.store.payloads
+        size = None if upload.is_in_parts else upload.size  # parts are reserved one by one
         # A commit that failed may be read after a crash, until another one has succeeded: only then may bytes go that
         # it would tell of.
-        await self._store.catalogue.set_upload_offset(upload.uuid, upload.offset, upload.expires_at)
+        await self.store.catalogue.set_upload_offset(upload.uuid, upload.offset, upload.expires_at)
         try:
-            session.staged = await payloads.reopen(str(upload.uuid), upload.offset, upload.size)
+            session.staged = await payloads.reopen(str(upload.uuid), upload.offset, size)
         except StageMissing as error:
             if upload.offset:
                 log.error("upload lost its bytes upload=%s offset=%d error=%s", upload.uuid, upload.offset, error)
                 await self._forget(session)
                 raise UploadNotFound(f"the bytes of upload {upload.uuid} are gone: begin again") from error
-            session.staged = await payloads.stage(str(upload.uuid), upload.size, is_kept=True)
+            session.staged = await payloads.stage(str(upload.uuid), size, is_kept=True)
         return session.staged
 
-    async def _settle(self, session: Session) -> None:
+    async def settle(self, session: Session) -> None:
         """What has arrived is durable and recorded. Raises StorageFailed; then what was recorded before is left."""
         if session.writing is not None:
             await asyncio.wait([session.writing])
@@ -274,12 +296,12 @@ class Uploads:
     async def _record(self, session: Session, offset: int) -> None:
         upload = session.upload
         if offset != upload.offset:
-            expires_at = self._store.now() + self._lifetime
-            await self._store.catalogue.set_upload_offset(upload.uuid, offset, expires_at)
+            expires_at = self.store.now() + self.lifetime
+            await self.store.catalogue.set_upload_offset(upload.uuid, offset, expires_at)
             session.upload = replace(upload, offset=offset, expires_at=expires_at)
         session.recorded_at = asyncio.get_running_loop().time()
 
-    def record_behind(self, session: Session) -> None:
+    def _record_behind(self, session: Session) -> None:
         """Record what a flush has made durable, while more arrives."""
         is_recording = session.recording is not None and not session.recording.done()
         offset = session.staged.durable_size if session.staged is not None else 0
@@ -295,7 +317,8 @@ class Uploads:
             session.recorded_at = asyncio.get_running_loop().time()
             log.warning("offset not recorded upload=%s error=%s", session.upload.uuid, error)
 
-    async def _cut_back(self, session: Session, size: int) -> None:
+    async def cut_back(self, session: Session, size: int) -> None:
+        """Only the first `size` bytes are there. Raises StorageFailed; then what is recorded decides, later."""
         # The row first: a crash in between leaves more bytes than it says, which are cut off when it is opened again.
         await self._record(session, size)
         staged, session.staged = session.staged, None
@@ -303,17 +326,20 @@ class Uploads:
             await staged.truncate(size)
             session.staged = staged
 
-    async def _finish(self, principal: Principal, session: Session) -> None:
-        upload, store = session.upload, self._store
-        staged = await self._open(session)
+    async def finish(self, principal: Principal, session: Session, target: Target | None = None) -> None:
+        """The upload becomes a blob of the bytes up to its offset. Raises as `complete`."""
+        upload, store = session.upload, self.store
+        target = target or Target(upload.namespace, upload.name, upload.keep_versions)
+        staged = await self.open(session)
         about = Description(upload.content_type, upload.filename)
         expected = Expected(upload.offset, upload.digest.raw if upload.digest else None)
         more: dict[str, Any] = {"expected": expected, "finishes": upload.uuid}
         try:
-            if upload.name is None:
-                await store.add(principal, upload.namespace, staged, about, **more)
+            if target.name is None:
+                await store.add(principal, target.namespace, staged, about, **more)
             else:
-                await store.publish(principal, upload.namespace, upload.name, staged, about, **more)
+                more |= {"keep_versions": target.keep_versions, "unless_same": target.unless_same}
+                await store.publish(principal, target.namespace, target.name, staged, about, **more)
         except BaseException as error:
             session.staged = None
             await staged.suspend()
@@ -330,56 +356,10 @@ class Uploads:
         """Row first: bytes without a row are removed at the next start, a row without bytes would be a lie."""
         uuid = session.upload.uuid
         with suppress(UploadNotFound):
-            await self._store.catalogue.remove_upload(uuid)
+            await self.store.catalogue.remove_upload(uuid)
         self._sessions.drop(session)
         staged, session.staged = session.staged, None
         if staged is not None:
             await staged.discard()
         else:
-            await self._store.payloads.drop_stage(str(uuid))
-
-
-class Appending:
-    """One request's bytes on their way into an upload."""
-
-    def __init__(self, uploads: Uploads, session: Session) -> None:
-        self._uploads = uploads
-        self._session = session
-        self.is_over = False
-
-    @property
-    def upload(self) -> Upload:
-        """As it was last recorded."""
-        return self._session.upload
-
-    async def append(self, data: bytes) -> None:
-        """A caller that is cancelled does not wait, but what it brought is taken all the same.
-
-        Raises TooLarge, with nothing of `data` taken, for more than was announced; StorageFull, StorageFailed, and
-        UploadBusy when the request is over.
-        """
-        session = self._session
-        if self.is_over:
-            raise UploadBusy("this request is over", session.upload.offset)
-        if session.writing is not None:
-            await asyncio.wait([session.writing])  # its caller was cancelled, and came back
-        session.writing = asyncio.create_task(self._append(data))
-        await asyncio.shield(session.writing)
-        session.writing = None
-
-    async def _append(self, data: bytes) -> None:
-        session = self._session
-        staged, turn, size = session.staged, session.turn, session.upload.size
-        assert staged is not None
-        assert turn is not None
-        if size is not None and staged.size + len(data) > size:
-            raise TooLarge("what arrives", size)
-        turn.progressed_at = asyncio.get_running_loop().time()
-        try:
-            await staged.append(data)
-            if turn.progressed_at - session.recorded_at > RECORD_S:
-                await staged.sync()
-        except StorageFailed:
-            session.staged = None  # it was suspended: the next turn cuts it back to what was told
-            raise
-        self._uploads.record_behind(session)
+            await self.store.payloads.drop_stage(str(uuid))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from casd.auth import Principal, principal_of, secret_hash
+from casd.auth import Principal
 from casd.errors import CasdError, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
+from casd.named_keys import NamedKeys
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
@@ -20,6 +21,7 @@ from casd.web.keys import (
     ENDING,
     EXPECTATION,
     LIMITS,
+    NAMED_KEYS,
     ORIGINS,
     PRINCIPAL,
     REQUEST_ID,
@@ -29,13 +31,14 @@ from casd.web.keys import (
     TRANSMITTER,
     UPKEEP,
     UPLOADS,
+    WORDS,
     Ending,
     Limits,
     store_of,
 )
 from casd.web.origin import Origins
 from casd.web.send import unsatisfied
-from casd.web.signed import PARAMETER, READ, Target, opened
+from casd.web.signed import PARAMETER, Target, opened
 from casd.web.traffic import TRAFFIC, Traffic
 from casd.web.transmit import Transmitter
 
@@ -62,13 +65,17 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     app.on_response_prepare.append(mark(traffic))
     app[STORE] = services.store
     app[UPLOADS] = services.uploads
+    app[NAMED_KEYS] = NamedKeys(services.store)
     app[UPKEEP] = services.upkeep
     app[TRANSMITTER] = services.transmitter
     app[ORIGINS] = services.origins
     app[LIMITS] = services.limits
     app[TRAFFIC] = traffic
     app[STARTED_AT] = services.store.now()
+    app[WORDS] = tuple(word for dialect in dialects for word in dialect.words)
     for dialect in dialects:
+        if dialect.prepare is not None:
+            dialect.prepare(app)
         for route in dialect.routes:
             handler = guarded(dialect, route)
             app.router.add_route(route.method, route.path, handler)
@@ -108,7 +115,7 @@ async def authenticate(request: web.Request, dialect: Dialect, route: Route) -> 
     """
     if route.is_signable and PARAMETER in request.query:
         principal, request[SIGNED_UNTIL] = await opened(
-            store_of(request), request.query[PARAMETER], READ, Target.of(request.raw_path)
+            store_of(request), request.query[PARAMETER], route.purpose, Target.of(request.raw_path)
         )
         return principal
     secret = dialect.credential(request)
@@ -116,8 +123,7 @@ async def authenticate(request: web.Request, dialect: Dialect, route: Route) -> 
         if "Authorization" in request.headers:
             raise Unauthenticated("this Authorization header is not one that casd takes")
         return None
-    store = store_of(request)
-    return principal_of(await store.catalogue.token(secret_hash(secret)), store.now())
+    return await dialect.identify(request, secret)
 
 
 def front(dialects: Sequence[Dialect]):  # type: ignore[no-untyped-def]  # aiohttp's Middleware type is private

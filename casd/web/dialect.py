@@ -7,9 +7,18 @@ from typing import TypeAlias
 
 from aiohttp import web
 
+from casd.auth import Principal, principal_of, secret_hash
 from casd.errors import CasdError
+from casd.web.keys import store_of
+from casd.web.signed import READ
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def by_token(request: web.Request, secret: str) -> Principal:
+    """Whom a token's secret speaks for. Raises Unauthenticated."""
+    store = store_of(request)
+    return principal_of(await store.catalogue.token(secret_hash(secret)), store.now())
 
 
 class Access(Enum):
@@ -26,7 +35,8 @@ class Route:
     path: str
     handler: Handler
     access: Access = Access.TOKEN
-    is_signable: bool = False  # a signed URL opens it, for GET and HEAD
+    is_signable: bool = False  # a signed URL opens it
+    purpose: str = READ  # what that must be signed for
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,9 @@ class Dialect:
     routes: tuple[Route, ...]
     credential: Callable[[web.Request], str | None]  # the secret a request carries
     render_error: Callable[[web.Request, int, CasdError], web.Response]
+    identify: Callable[[web.Request, str], Awaitable[Principal]] = by_token  # whom a secret speaks for
+    words: tuple[str, ...] = ()  # what `GET /` says that this daemon can do, for clients that look there
+    prepare: Callable[[web.Application], None] | None = None  # puts in what its handlers share
 
     def owns(self, path: str) -> int:
         """How long the prefix is by which the path is this dialect's; 0 if it is not."""

@@ -8,6 +8,7 @@ from typing import Any
 from aiohttp import web
 
 from casd.auth import Principal
+from casd.named_keys import NamedKeys
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
@@ -36,11 +37,13 @@ class Ending(StrEnum):
 
 STORE = web.AppKey("store", BlobStore)
 UPLOADS = web.AppKey("uploads", Uploads)
+NAMED_KEYS = web.AppKey("named_keys", NamedKeys)
 UPKEEP = web.AppKey("upkeep", Upkeep)
 TRANSMITTER = web.AppKey("transmitter", Transmitter)
 ORIGINS = web.AppKey("origins", Origins)
 LIMITS = web.AppKey("limits", Limits)
 STARTED_AT = web.AppKey("started_at", datetime)
+WORDS: web.AppKey[tuple[str, ...]] = web.AppKey("words", tuple)  # of all dialects, for `GET /`
 
 PRINCIPAL: web.RequestKey[Any] = web.RequestKey("principal", object)  # a Principal, or None for nobody in particular
 SIGNED_UNTIL = web.RequestKey("signed_until", datetime)  # when a signed URL ends, on requests that came by one

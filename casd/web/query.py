@@ -86,17 +86,17 @@ def digest_in_path(text: str) -> Digest:
         raise NotFound(f"there is nothing at this path: {error}") from None
 
 
-def page_limit(request: web.Request) -> int:
-    """`?limit=`: 100 by default, what is above 1000 is clamped. Raises InvalidInput."""
-    limit = query_number(request.query, "limit", PAGE_DEFAULT)
+def page_limit(request: web.Request, default: int = PAGE_DEFAULT) -> int:
+    """`?limit=`, what is above 1000 is clamped. Raises InvalidInput."""
+    limit = query_number(request.query, "limit", default)
     if limit == 0:
         raise InvalidInput("?limit= is at least 1")
     return min(limit, PAGE_LIMIT)
 
 
-def cursor(request: web.Request) -> bytes | None:
+def cursor(request: web.Request, parameter: str = "cursor") -> bytes | None:
     """The key in `?cursor=`, as an earlier page of this listing gave it as `next`. Raises InvalidInput."""
-    text = request.query.get("cursor")
+    text = request.query.get(parameter)
     if text is None:
         return None
     try:
@@ -104,7 +104,7 @@ def cursor(request: web.Request) -> bytes | None:
     except (UnicodeEncodeError, binascii.Error):
         key = b""
     if text != cursor_text(request, key):
-        raise InvalidInput("?cursor= is what an earlier page of this listing gave as next")
+        raise InvalidInput(f"?{parameter}= is what an earlier page of this listing gave for the next")
     return key
 
 

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import re
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -53,20 +54,24 @@ class Sink(Protocol):
 
 
 async def receive(request: web.Request, into: Sink) -> None:
-    """Append the whole body, hashing one batch while the next arrives.
+    """Append the whole body. Raises as `pump` and `next_piece`."""
+    await proceed(request)
+    await pump(lambda: next_piece(request), into, request.app[LIMITS].max_body_bytes)
+
+
+async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_bytes: int) -> None:
+    """Append what comes until it is empty, hashing one batch while the next arrives.
 
     A batch is what arrived while the one before was being written, so batches grow as the disk falls behind and a slow
-    sender holds no buffer. Raises BodyTimeout, TooLarge, StorageFailed, and ConnectionError if the client hangs up.
+    sender holds no buffer. Raises TooLarge, StorageFailed, and ConnectionError if the client hangs up.
     """
-    limits = request.app[LIMITS]
-    await proceed(request)
     size = 0
     writing: asyncio.Task[None] | None = None
     try:
-        while data := await _next_piece(request, limits.body_idle_timeout_s):
+        while data := await next_data():
             size += len(data)
-            if size > limits.max_body_bytes:
-                raise TooLarge("the body", limits.max_body_bytes)
+            if size > limit_bytes:
+                raise TooLarge("the body", limit_bytes)
             if writing is not None:
                 # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
                 await to_the_end(writing)
@@ -79,8 +84,9 @@ async def receive(request: web.Request, into: Sink) -> None:
                 await to_the_end(writing)
 
 
-async def _next_piece(request: web.Request, idle_timeout_s: float) -> bytes:
-    """What has arrived, empty at the end of the body."""
+async def next_piece(request: web.Request) -> bytes:
+    """What has arrived of the body, empty at its end. Raises BodyTimeout, InvalidInput."""
+    idle_timeout_s = request.app[LIMITS].body_idle_timeout_s
     try:
         async with asyncio.timeout(idle_timeout_s):
             return await request.content.readany()
@@ -107,15 +113,19 @@ async def read_json(request: web.Request) -> dict[str, Any]:
 
 
 async def read_json_value(request: web.Request) -> JSON:
+    return parse_json(await read_body(request, "the JSON body", JSON_LIMIT_BYTES))
+
+
+async def read_body(request: web.Request, what: str, limit_bytes: int) -> bytes:
+    """The whole body. Raises InvalidInput, TooLarge, BodyTimeout, UnsupportedEncoding."""
     announced_size(request)
     await proceed(request)
-    limits = request.app[LIMITS]
     body = bytearray()
-    while data := await _next_piece(request, limits.body_idle_timeout_s):
+    while data := await next_piece(request):
         body += data
-        if len(body) > JSON_LIMIT_BYTES:
-            raise TooLarge("the JSON body", JSON_LIMIT_BYTES)
-    return parse_json(bytes(body))
+        if len(body) > limit_bytes:
+            raise TooLarge(what, limit_bytes)
+    return bytes(body)
 
 
 def parse_json(body: bytes) -> JSON:

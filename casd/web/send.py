@@ -8,10 +8,11 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from typing import TypeAlias
 from urllib.parse import quote
 
 from aiohttp import web
@@ -46,6 +47,10 @@ SAFETY = {
 }
 
 
+Window: TypeAlias = Callable[[Mapping[str, str], int], ByteRange | None]
+"""From a query and a payload's size to the bytes that are asked for; None for all, where Range decides."""
+
+
 @dataclass(frozen=True, slots=True)
 class Representation:
     """How a blob's payload is to be presented."""
@@ -56,6 +61,7 @@ class Representation:
     filename: str | None
     is_name: bool = False  # reached by a name, which may mean other bytes tomorrow
     content_location: str | None = None  # of the exact version
+    window: Window = requested_window  # what a query asks for beside Range
     is_chunked: bool = False  # framing that no HTTP/1.1 client can mistake for complete when it is cut
     verify: Verify | None = None  # called before bytes leave
 
@@ -67,7 +73,7 @@ async def send(request: web.Request, representation: Representation) -> web.Stre
     byte; afterwards a failure cuts the connection, so that a short body never looks complete.
     """
     blob, size = representation.blob, representation.blob.size
-    window = requested_window(request.query, size)
+    window = representation.window(request.query, size)
     headers = _common_headers(request, representation)
     if window is not None:  # another representation, without a validator of the whole
         return await _respond(request, representation, 200, headers, (window,))

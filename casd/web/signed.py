@@ -54,17 +54,22 @@ class Target:
 
 async def sign(store: BlobStore, token: UUID, purpose: str, target: Target, ends_at: datetime) -> str:
     """The path and query that `purpose` opens until `ends_at`, for whom `token` may. Raises StorageFailed."""
+    text = await signature(store, token, purpose, target, ends_at)
+    return f"{target.url}{'&' if target.query else '?'}{PARAMETER}={text}"
+
+
+async def signature(store: BlobStore, token: UUID, purpose: str, target: Target, ends_at: datetime) -> str:
+    """What `opened` takes back. Raises StorageFailed."""
     key = await store.catalogue.signing_key()
     if key is None:
         raise StorageFailed("the catalogue has lost its signing keys: start casd again, which makes one")
     facts = _FACTS.pack(_FORMAT, key.id, (ends_at - _EPOCH) // timedelta(microseconds=1), token.bytes)
-    signature = base64.urlsafe_b64encode(facts + _mac(key, facts, purpose, target)).decode().rstrip("=")
-    return f"{target.url}{'&' if target.query else '?'}{PARAMETER}={signature}"
+    return base64.urlsafe_b64encode(facts + _mac(key, facts, purpose, target)).decode().rstrip("=")
 
 
-async def opened(store: BlobStore, signature: str, purpose: str, target: Target) -> tuple[Principal, datetime]:
+async def opened(store: BlobStore, text: str, purpose: str, target: Target) -> tuple[Principal, datetime]:
     """Whom a signature speaks for, and until when. Raises Unauthenticated."""
-    facts, mac = _parsed(signature)
+    facts, mac = _parsed(text)
     _, key_id, micros, token_id = _FACTS.unpack(facts)
     key = await store.catalogue.signing_key(key_id)
     if key is None or not hmac.compare_digest(mac, _mac(key, facts, purpose, target)):
@@ -75,9 +80,9 @@ async def opened(store: BlobStore, signature: str, purpose: str, target: Target)
     return principal_of(await store.catalogue.token_by_id(UUID(bytes=token_id)), store.now()), ends_at
 
 
-def _parsed(signature: str) -> tuple[bytes, bytes]:
+def _parsed(text: str) -> tuple[bytes, bytes]:
     try:
-        raw = base64.b64decode(signature + "=" * (-len(signature) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (ValueError, binascii.Error):
         raise Unauthenticated(_REFUSAL) from None
     facts, mac = raw[: _FACTS.size], raw[_FACTS.size :]

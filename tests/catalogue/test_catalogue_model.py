@@ -19,8 +19,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from casd.catalogue.base import NO_GUARD
 from casd.catalogue.sqlite import SqliteCatalogue
+from casd.catalogue.values import NO_GUARD
 from casd.errors import (
     BlobNotFound,
     CasdError,

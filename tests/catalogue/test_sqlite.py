@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import xxhash
 
-from casd.catalogue.base import BlobFilter
 from casd.catalogue.sqlite import SqliteCatalogue, schema
+from casd.catalogue.values import BlobFilter
 from casd.model import Page
 from tests.catalogue.conftest import Opener
 from tests.catalogue.plans import Statements, objections, plan, record

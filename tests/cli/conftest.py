@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -73,6 +74,8 @@ def start(daemon: Any, folder: Path) -> Start:
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
+            # A run that was begun in the background ignores Ctrl-C, and so would all that it starts.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     return start

@@ -6,7 +6,6 @@ import pytest
 
 from casd.cli.browse import checksum
 from casd.cli.get import safe_filename
-from casd.cli.put import guessed_type
 from casd.cli.text import human_size, printable
 
 
@@ -41,21 +40,6 @@ def test_a_terminal_is_shown_and_never_told(text: str, shown: str) -> None:
 )
 def test_sizes_are_short(size: int, shown: str) -> None:
     assert human_size(size) == shown
-
-
-@pytest.mark.parametrize(
-    ("filename", "media_type"),
-    [
-        ("a.txt", "text/plain"),
-        ("a.tar.gz", "application/gzip"),
-        ("a.json.xz", "application/x-xz"),
-        ("no-ending", "application/octet-stream"),
-        ("data:text/html,x", "application/octet-stream"),
-        ("", "application/octet-stream"),
-    ],
-)
-def test_a_type_is_that_of_the_bytes_as_they_are(filename: str, media_type: str) -> None:
-    assert guessed_type(filename) == media_type
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,17 @@ Writes that returned are seen by every look-up and listing, so no test waits for
 import pytest
 
 from casd.catalogue.base import Catalogue
+from tests.contracts.catalogue_naming import NamingContract
 from tests.contracts.catalogue_reading import ListingContract, LookupContract
+from tests.contracts.catalogue_sharing import SharingContract
 from tests.contracts.catalogue_transfers import TransferContract
 from tests.contracts.catalogue_writing import UpkeepContract, WriteContract
 from tests.contracts.desk import Desk
 
 
-class CatalogueContract(LookupContract, ListingContract, WriteContract, TransferContract, UpkeepContract):
+class CatalogueContract(
+    LookupContract, ListingContract, WriteContract, NamingContract, SharingContract, TransferContract, UpkeepContract
+):
     @pytest.fixture
     async def desk(self, catalogue: Catalogue) -> Desk:
         return await Desk(catalogue).open()

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from casd.catalogue.base import BlobFilter
+from casd.catalogue.values import BlobFilter
 from casd.errors import InvalidInput, NameNotFound
 from casd.model import Blob, BlobState, Namespace, Receipt, Role, Token, VersionRef
 from tests.contracts.desk import ALICE, BOB, NAME, NO_FILTER, Desk, every_page
@@ -472,3 +472,21 @@ class ListingContract:
         for listing in listings:
             with pytest.raises(InvalidInput):
                 await listing()
+
+    async def test_blobs_that_hold_themselves_are_listed_by_number(self, desk: Desk) -> None:
+        mine = [await desk.add(b"%d" % at) for at in range(5)]
+        await desk.add(namespace=BOB)
+        await desk.publish()  # held by its version alone
+        short = await desk.add(expires_in_s=60)
+        desk.clock.move(minutes=1)
+        (gone, *kept) = mine
+        await desk.drop(gone)
+
+        async def listed(limit: int, offset: int) -> list[Blob]:
+            return await desk.catalogue.own_blobs(ALICE, limit, offset, desk.clock())
+
+        assert await listed(10, 0) == kept
+        assert await listed(2, 1) == kept[1:3]
+        assert await listed(2, 4) == await listed(2, 1 << 62) == []
+        assert short not in await listed(10, 0)
+        assert await desk.catalogue.own_blobs("nobody", 1, 0, desk.clock()) == []

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from casd.catalogue.base import NO_GUARD, UploadTotals
+from casd.catalogue.values import NO_GUARD, UploadTotals
 from casd.errors import NamespaceNotFound, PreconditionFailed, TooManyUploads, UploadNotFound
-from casd.model import Guard, Role, Token, Upload
+from casd.model import ByteRange, Guard, Role, Token, Upload, UploadPart
 from tests.contracts.desk import ALICE, NAME, Desk
 from tests.contracts.oracle import digest_of, receipt_of
 
@@ -157,6 +157,75 @@ class TransferContract:
         late = await desk.catalogue.expired_uploads(second.expires_at, 9)
         assert [upload.uuid for upload in late] == [first.uuid, second.uuid]
         assert await desk.catalogue.expired_uploads(second.expires_at, 1) == [first]
+
+    # -- uploads in parts ---------------------------------------------------------------------------------
+
+    async def test_parts_are_kept_by_number_and_the_offset_is_where_the_last_ends(self, desk: Desk) -> None:
+        upload = await begin(desk, size=None, is_in_parts=True, keep_versions=1, name=NAME)
+        later = desk.clock() + 2 * DAY
+        third, first = UploadPart(3, ByteRange(20, 25), "c"), UploadPart(1, ByteRange(0, 10), "a")
+
+        await desk.catalogue.add_upload_part(upload.uuid, third, None, later)
+        await desk.catalogue.add_upload_part(upload.uuid, first, None, desk.clock() + DAY)
+
+        assert await desk.catalogue.upload_parts(upload.uuid) == [first, third]
+        assert await desk.catalogue.upload(upload.uuid) == replace(upload, offset=25)
+        assert await desk.catalogue.upload_parts(NOBODYS) == []
+
+    async def test_a_part_replaces_the_one_with_its_number(self, desk: Desk) -> None:
+        upload = await begin(desk, size=None, is_in_parts=True)
+        shorter = UploadPart(1, ByteRange(0, 5), "b")
+
+        await desk.catalogue.add_upload_part(upload.uuid, UploadPart(1, ByteRange(0, 9), "a"), 9, desk.clock() + DAY)
+        await desk.catalogue.add_upload_part(upload.uuid, shorter, None, desk.clock() + DAY)
+
+        assert await desk.catalogue.upload_parts(upload.uuid) == [shorter]
+        assert await desk.catalogue.upload(upload.uuid) == replace(upload, offset=5, size=9)
+
+    async def test_a_part_that_is_forgotten_takes_the_size_along_if_it_was_the_last(self, desk: Desk) -> None:
+        upload = await begin(desk, size=None, is_in_parts=True)
+        first, last = UploadPart(1, ByteRange(0, 5), "a"), UploadPart(2, ByteRange(5, 9), "b")
+        await desk.catalogue.add_upload_part(upload.uuid, first, None, desk.clock() + DAY)
+        await desk.catalogue.add_upload_part(upload.uuid, last, 9, desk.clock() + DAY)
+
+        await desk.catalogue.remove_upload_part(upload.uuid, 1)
+        assert await desk.catalogue.upload(upload.uuid) == replace(upload, offset=9, size=9)
+        await desk.catalogue.remove_upload_part(upload.uuid, 2)
+
+        assert await desk.catalogue.upload(upload.uuid) == upload
+        assert await desk.catalogue.upload_parts(upload.uuid) == []
+
+    @pytest.mark.parametrize("state", ["absent", "finished"])
+    async def test_an_upload_that_is_absent_or_finished_has_no_more_parts(self, desk: Desk, state: str) -> None:
+        uuid = NOBODYS
+        if state == "finished":
+            uuid = (await begin(desk, is_in_parts=True)).uuid
+            await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"abc"), desk.clock(), desk.keep_until, uuid)
+
+        with pytest.raises(UploadNotFound):
+            await desk.catalogue.add_upload_part(uuid, UploadPart(1, ByteRange(0, 1), "a"), None, desk.clock())
+        with pytest.raises(UploadNotFound):
+            await desk.catalogue.remove_upload_part(uuid, 1)
+
+    async def test_parts_go_with_their_upload(self, desk: Desk) -> None:
+        upload = await begin(desk, size=None, is_in_parts=True)
+        await desk.catalogue.add_upload_part(upload.uuid, UploadPart(1, ByteRange(0, 1), "a"), None, desk.clock())
+
+        await desk.catalogue.remove_upload(upload.uuid)
+
+        assert await desk.catalogue.upload_parts(upload.uuid) == []
+
+    async def test_the_rule_that_storing_brings_is_for_names_that_it_makes(self, desk: Desk) -> None:
+        for _ in range(2):
+            await desk.publish("old")
+            for name in ("old", "new"):
+                new = desk.new_blob()
+                await desk.catalogue.publish(
+                    new, receipt_of(b"x"), name, NO_GUARD, None, desk.clock(), desk.keep_until, keep_versions=1
+                )
+
+        assert await desk.numbers("old") == [1, 2, 3, 4]
+        assert await desk.numbers("new") == [2]
 
     # -- what signs URLs ----------------------------------------------------------------------------------
 

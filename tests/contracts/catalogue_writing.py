@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from casd.catalogue.base import BlobFilter
+from casd.catalogue.values import BlobFilter
 from casd.errors import (
     BlobNotFound,
     CasdError,

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
-from casd.catalogue.base import NO_GUARD, BlobFilter, Catalogue, Expired
+from casd.catalogue.base import Catalogue
+from casd.catalogue.values import NO_GUARD, BlobFilter, Expired
 from casd.model import Blob, Digest, Guard, NewBlob, Page, Version
 from tests.contracts.oracle import receipt_of
 from tests.fakes import Clock, counting_uuids

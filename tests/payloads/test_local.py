@@ -1039,6 +1039,33 @@ async def test_bytes_that_were_written_are_no_longer_claimed(store: LocalPayload
         assert await store.free_bytes() == 10 * MIB - 6 * MIB
 
 
+async def test_more_can_be_announced_to_a_stage_and_taken_back(store: LocalPayloads, disk: FixedDisk) -> None:
+    async with await store.stage("upload", 2 * MIB) as staged:
+        await staged.reserve(3 * MIB)
+        assert await store.free_bytes() == 5 * MIB
+
+        with pytest.raises(StorageFull):
+            await staged.reserve(5 * MIB + 1)
+        assert await store.free_bytes() == 5 * MIB
+        await staged.append(some_bytes(MIB))
+        disk.free -= MIB
+        assert store.reserved_bytes == 4 * MIB
+        staged.release(3 * MIB)
+        assert store.reserved_bytes == MIB
+
+    assert store.reserved_bytes == 0
+
+
+async def test_a_stage_that_was_let_go_announces_nothing_more(store: LocalPayloads, disk: FixedDisk) -> None:
+    staged = await store.stage("upload")
+    await staged.discard()
+
+    with pytest.raises(StorageFailed):
+        await staged.reserve(1)
+
+    assert store.reserved_bytes == 0
+
+
 @pytest.mark.parametrize("size", [1000, 2 * MIB])
 async def test_a_commit_ends_its_claim(store: LocalPayloads, disk: FixedDisk, size: int) -> None:
     staged = await store.stage("upload", size)

@@ -12,7 +12,7 @@ from casd.auth import Principal
 from casd.errors import CasdError
 from casd.model import Upload
 from casd.payloads import staged
-from casd.uploads import turns, uploads
+from casd.uploads import turns
 from tests.contracts.oracle import some_bytes
 from tests.uploads.house import ALICE, HER_OTHER, House, take
 
@@ -91,7 +91,7 @@ async def test_whatever_clients_and_the_disk_do_told_is_told_and_the_bytes_are_r
         patched.setattr(turns, "TAKE_OVER_S", choice.choice([0.0, 10.0]))
         patched.setattr(turns, "REST_S", choice.choice([0.0, 100.0]))
         patched.setattr(turns, "RESTING", choice.choice([0, 100]))
-        patched.setattr(uploads, "RECORD_S", choice.choice([0.0, 5.0]))
+        patched.setattr("casd.uploads.appending.RECORD_S", choice.choice([0.0, 5.0]))
         patched.setattr(staged, "FLUSH_BYTES", choice.choice([100_000, 64 << 20]))
         make_flaky(patched, random.Random(seed), choice.choice([0.0, 0.02]))
         chaos = Chaos(house, [await house.create(len(DATA)) for _ in range(2)], choice)

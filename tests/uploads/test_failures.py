@@ -403,7 +403,7 @@ def fail_after(disk: MemoryDisk, calls: int, monkeypatch: pytest.MonkeyPatch) ->
 
 
 async def test_a_slow_commit_is_waited_for_at_the_end_of_a_turn(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(uploads, "RECORD_S", 0.0)
+    monkeypatch.setattr("casd.uploads.appending.RECORD_S", 0.0)
     gate = asyncio.Event()
     record = SqliteCatalogue.set_upload_offset
 

@@ -482,7 +482,7 @@ async def test_an_upload_without_bytes_needs_no_stage(house: House) -> None:
 async def test_on_a_slow_line_what_has_arrived_is_recorded_now_and_then(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uploads, "RECORD_S", 0.0)
+    monkeypatch.setattr("casd.uploads.appending.RECORD_S", 0.0)
     upload = await house.create()
     sender = await Sender(house, upload, 0).began()
 

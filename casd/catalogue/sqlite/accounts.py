@@ -4,10 +4,10 @@ import sqlite3
 from collections.abc import Mapping
 from uuid import UUID
 
-from casd.catalogue.sqlite.rows import Row, changes_of, micros, micros_or_none, time_of
+from casd.catalogue.sqlite.rows import Row, changes_of, micros, micros_or_none, namespace_id, time_of
 from casd.catalogue.sqlite.writer import EVERYTHING, Touched
-from casd.errors import TokenNotFound
-from casd.model import SigningKey, Token
+from casd.errors import NamedKeyNotFound, TokenNotFound
+from casd.model import NamedKey, SigningKey, Token
 
 NAMESPACE_COLUMNS = {
     "anonymous_read": bool,
@@ -29,6 +29,9 @@ SELECT uuid, name, role, created_at, expires_at, revoked_at,
      SELECT n.name FROM token_namespace tn JOIN namespace n ON n.id = tn.namespace_id
      WHERE tn.token_id = t.id ORDER BY tn.position)), id
 FROM token t
+"""
+SELECT_NAMED_KEYS = """
+SELECT n.name, k.name, k.salt, k.hash, k.token, k.created_at FROM named_key k JOIN namespace n ON n.id = k.namespace_id
 """
 SELECT_SIGNING_KEYS = "SELECT id, secret, created_at FROM signing_key"
 
@@ -79,6 +82,36 @@ def revoke_token(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int)
     known = db.execute("UPDATE token SET revoked_at = coalesce(revoked_at, ?) WHERE uuid = ?", (now, uuid.bytes))
     if not known.rowcount:
         raise TokenNotFound(f"there is no token {uuid}")
+
+
+def named_key_of(row: Row) -> NamedKey:
+    """From SELECT_NAMED_KEYS."""
+    return NamedKey(row[0], row[1], row[2], row[3], UUID(bytes=row[4]), time_of(row[5]))
+
+
+def set_named_key(db: sqlite3.Connection, touched: Touched, key: NamedKey, token: Token, secret_hash: bytes) -> None:
+    namespace, now = namespace_id(db, key.namespace), micros(key.created_at)
+    drop_named_key(db, touched, namespace, key.name, now)
+    add_token(db, touched, token, secret_hash)
+    db.execute(
+        "INSERT INTO named_key (namespace_id, name, salt, hash, token, created_at) VALUES (?, ?, ?, ?, ?, ?)",
+        (namespace, key.name, key.salt, key.hash, key.token.bytes, now),
+    )
+
+
+def remove_named_key(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int) -> None:
+    if not drop_named_key(db, touched, namespace_id(db, namespace), name, now):
+        raise NamedKeyNotFound(f"there is no key {name} of {namespace}")
+
+
+def drop_named_key(db: sqlite3.Connection, touched: Touched, namespace: int, name: str, now: int) -> bool:
+    """Whether there was one; its token is revoked."""
+    dropped = db.execute(
+        "DELETE FROM named_key WHERE namespace_id = ? AND name = ? RETURNING token", (namespace, name)
+    ).fetchall()
+    for (token,) in dropped:
+        revoke_token(db, touched, UUID(bytes=token), now)
+    return bool(dropped)
 
 
 def signing_key_of(row: Row) -> SigningKey:

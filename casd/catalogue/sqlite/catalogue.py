@@ -2,36 +2,25 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
-from casd.catalogue.base import NO_GUARD, BlobFilter, Expired, Totals, Unreferenced, UploadTotals
-from casd.catalogue.sqlite import accounts, blobs, names, schema, uploads
-from casd.catalogue.sqlite.listings import Listings, namespace_of
+from casd.catalogue.sqlite import accounts, blobs, infos, names, schema, uploads
+from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups, warm
-from casd.catalogue.sqlite.rows import (
-    BLOB_COLUMNS,
-    BLOB_FROM,
-    VERSION_COLUMNS,
-    VERSION_FROM,
-    blob_of,
-    in_list,
-    micros,
-    token_of,
-    version_of,
-)
+from casd.catalogue.sqlite.reading import SqliteReading
+from casd.catalogue.sqlite.rows import in_list, micros
 from casd.catalogue.sqlite.writer import Touched, Writer
+from casd.catalogue.values import NO_GUARD, Expired, Totals, Unreferenced, UploadTotals
 from casd.errors import NameNotFound, StorageFailed
 from casd.model import (
     JSON,
     Blob,
-    BlobView,
     Digest,
     Guard,
+    NamedKey,
     NameInfo,
     Namespace,
     NewBlob,
@@ -40,30 +29,18 @@ from casd.model import (
     SigningKey,
     Token,
     Upload,
+    UploadPart,
     Version,
     VersionRef,
 )
 
-SELECT_BLOB = f"SELECT {BLOB_COLUMNS} FROM {BLOB_FROM} WHERE b.uuid = :uuid"
-SELECT_AS_OF = f"""
-SELECT {VERSION_COLUMNS} FROM {VERSION_FROM}
-WHERE n.name = :namespace AND m.name = :name AND v.created_at <= :at ORDER BY v.created_at DESC LIMIT 1
-"""
-SELECT_BLOCKS = """
-SELECT k.gib, k.xxh3 FROM payload p LEFT JOIN payload_blocks k
-  ON k.payload_id = p.id AND k.gib BETWEEN :first AND :last
-WHERE p.digest = :digest ORDER BY k.gib
-"""
-BLOCKS_PER_ROW = blobs.GIB_CHECKSUMS // blobs.CHECKSUM_BYTES
 
-
-class SqliteCatalogue:
-    """See `catalogue.base.Catalogue`."""
+class SqliteCatalogue(SqliteReading):
+    """See `catalogue.base.Catalogue`. Two files only because one would be too long."""
 
     def __init__(self, writer: Writer, lookups: Lookups, listings: Listings, new_uuid: Callable[[], UUID]) -> None:
+        super().__init__(lookups, listings)
         self._writer = writer
-        self._lookups = lookups
-        self._listings = listings
         self._new_uuid = new_uuid
 
     @classmethod
@@ -84,124 +61,6 @@ class SqliteCatalogue:
         if await self._lookups.row("SELECT 1 FROM schema_migration LIMIT 1", {}) is None:
             raise StorageFailed("the catalogue has lost its schema")
         await asyncio.to_thread(self._lookups.measure)
-
-    # -- point look-ups -----------------------------------------------------------------------------------
-
-    async def blob(self, uuid: UUID, now: datetime) -> Blob | None:
-        blob = await self._blob(uuid)
-        return blob.at(now) if blob else None
-
-    async def _blob(self, uuid: UUID) -> Blob | None:
-        return await self._lookups.find(uuid, SELECT_BLOB, {"uuid": uuid.bytes}, blob_of)
-
-    async def version(self, namespace: str, name: str, number: int | None = None) -> Version | None:
-        values: dict[str, Any] = {"namespace": namespace, "name": name.encode()}
-        if number is not None:
-            row = await self._lookups.row(names.SELECT_VERSION, values | {"number": number})
-            return version_of(row) if row else None
-        key = (namespace, name)
-        version = await self._lookups.find(key, names.SELECT_NEWEST, values, version_of)
-        if version is None or version.blob is None:
-            return version
-        # The blob may have changed since the version was kept (its own hold, say), which drops the blob alone.
-        blob = await self._blob(version.blob.uuid)
-        return version if blob is version.blob or blob is None else replace(version, blob=blob)
-
-    async def version_as_of(self, namespace: str, name: str, at: datetime) -> Version | None:
-        values = {"namespace": namespace, "name": name.encode(), "at": micros(at)}
-        row = await self._lookups.row(SELECT_AS_OF, values)
-        return version_of(row) if row else None
-
-    async def blob_of_payload(self, digest: Digest, namespaces: Collection[str] | None, now: datetime) -> Blob | None:
-        row = await self._listings.blob_of_payload(digest, namespaces, micros(now))
-        return blob_of(row) if row else None
-
-    async def namespace(self, name: str) -> Namespace | None:
-        sql = f"{accounts.SELECT_NAMESPACES} WHERE name = :name"
-        return await self._lookups.find(name, sql, {"name": name}, namespace_of)
-
-    async def token(self, secret_hash: bytes) -> Token | None:
-        sql = f"{accounts.SELECT_TOKENS} WHERE secret_hash = :hash"
-        return await self._lookups.find(secret_hash, sql, {"hash": secret_hash}, token_of)
-
-    async def token_by_id(self, uuid: UUID) -> Token | None:
-        sql = f"{accounts.SELECT_TOKENS} WHERE uuid = :uuid"
-        return await self._lookups.find(("token", uuid), sql, {"uuid": uuid.bytes}, token_of)
-
-    async def signing_key(self, id: int | None = None) -> SigningKey | None:
-        which = "id = :id" if id is not None else "id = (SELECT max(id) FROM signing_key)"
-        sql = f"{accounts.SELECT_SIGNING_KEYS} WHERE {which}"
-        return await self._lookups.find(("signing key", id), sql, {"id": id}, accounts.signing_key_of)
-
-    async def upload(self, uuid: UUID) -> Upload | None:
-        row = await self._lookups.row(f"{uploads.SELECT_UPLOADS} WHERE u.uuid = :uuid", {"uuid": uuid.bytes})
-        return uploads.upload_of(row) if row else None
-
-    async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
-        first, last = start // BLOCKS_PER_ROW, max(start, stop - 1) // BLOCKS_PER_ROW
-        rows = await self._listings.rows(SELECT_BLOCKS, {"digest": digest.raw, "first": first, "last": last})
-        if not rows:
-            return None
-        checksums = b"".join(xxh3 for _, xxh3 in rows if xxh3 is not None)
-        skipped = first * BLOCKS_PER_ROW
-        return checksums[(start - skipped) * blobs.CHECKSUM_BYTES : (stop - skipped) * blobs.CHECKSUM_BYTES]
-
-    async def name_info(self, namespace: str, name: str) -> NameInfo | None:
-        row = await self._lookups.row(names.SELECT_NAME_INFO, {"namespace": namespace, "name": name.encode()})
-        return None if row is None else names.info_of(row)
-
-    # -- listings -----------------------------------------------------------------------------------------
-
-    async def view(self, uuid: UUID, now: datetime) -> BlobView | None:
-        return await self._listings.view(uuid, micros(now))
-
-    async def blobs(
-        self, namespaces: Sequence[str] | None, only: BlobFilter, limit: int, after: bytes | None, now: datetime
-    ) -> Page[BlobView]:
-        return await self._listings.blobs(namespaces, only, limit, after, micros(now))
-
-    async def blobs_by_checksum(
-        self,
-        algorithm: str,
-        value: bytes,
-        namespaces: Collection[str] | None,
-        limit: int,
-        after: bytes | None,
-        now: datetime,
-    ) -> Page[BlobView]:
-        return await self._listings.by_checksum(algorithm, value, namespaces, limit, after, micros(now))
-
-    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime) -> Page[Version]:
-        return await self._listings.names(namespace, prefix, limit, after, micros(now))
-
-    async def versions(
-        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime
-    ) -> Page[Version]:
-        page = await self._listings.versions(namespace, name, limit, after, micros(now))
-        if not page.items and await self.name_info(namespace, name) is None:
-            raise NameNotFound(f"there is no name {namespace}/{name}")
-        return page
-
-    async def namespaces(self, readable_to: Collection[str] | None) -> list[Namespace]:
-        return await self._listings.namespaces(readable_to)
-
-    async def holding_versions(self, uuid: UUID, limit: int) -> tuple[VersionRef, ...]:
-        return await self._listings.holding_versions(uuid, limit)
-
-    async def tokens(self, limit: int, after: bytes | None) -> Page[Token]:
-        return await self._listings.tokens(limit, after)
-
-    async def signing_keys(self) -> list[SigningKey]:
-        rows = await self._listings.rows(f"{accounts.SELECT_SIGNING_KEYS} ORDER BY id", {})
-        return [accounts.signing_key_of(row) for row in rows]
-
-    async def unfinished_uploads(self) -> set[UUID]:
-        rows = await self._listings.rows("SELECT uuid FROM upload WHERE blob_uuid IS NULL", {})
-        return {UUID(bytes=uuid) for (uuid,) in rows}
-
-    async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
-        sql = f"{uploads.SELECT_UPLOADS} WHERE u.expires_at <= :now ORDER BY u.expires_at LIMIT :limit"
-        return [uploads.upload_of(row) for row in await self._listings.rows(sql, {"now": micros(now), "limit": limit})]
 
     # -- blobs --------------------------------------------------------------------------------------------
 
@@ -235,10 +94,13 @@ class SqliteCatalogue:
         now: datetime,
         keep_until: datetime,
         finishes: UUID | None = None,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
-        at, until = micros(now), micros(keep_until)
+        at, until, uuids = micros(now), micros(keep_until), self._new_uuid
+        rules = (keep_versions, unless_same)
         return await self._writer.write(
-            names.publish, new, receipt, name, guard, published_by, at, until, self._new_uuid, finishes
+            names.publish, new, receipt, name, guard, published_by, at, until, uuids, finishes, *rules
         )
 
     async def bind(
@@ -250,9 +112,12 @@ class SqliteCatalogue:
         published_by: str | None,
         now: datetime,
         keep_until: datetime,
+        keep_versions: int | None = None,
+        unless_same: bool = False,
     ) -> Version:
-        at, until = micros(now), micros(keep_until)
-        return await self._writer.write(names.bind, blob, new, name, guard, published_by, at, until, self._new_uuid)
+        at, until, uuids = micros(now), micros(keep_until), self._new_uuid
+        rules = (keep_versions, unless_same)
+        return await self._writer.write(names.bind, blob, new, name, guard, published_by, at, until, uuids, *rules)
 
     async def hide_name(
         self, namespace: str, name: str, guard: Guard, published_by: str | None, now: datetime
@@ -282,6 +147,13 @@ class SqliteCatalogue:
         at, until = micros(now), micros(keep_until)
         await self._writer.write(names.purge, namespace, name, at, until, guard)
 
+    async def withdraw(self, blob: UUID, published_by: str | None, now: datetime, keep_until: datetime) -> VersionRef:
+        at, until = micros(now), micros(keep_until)
+        return await self._writer.write(names.withdraw, blob, published_by, at, until, self._new_uuid)
+
+    async def rename_name(self, namespace: str, name: str, new_name: str) -> None:
+        await self._writer.write(names.rename, namespace, name, new_name)
+
     async def update_name(
         self,
         namespace: str,
@@ -289,7 +161,26 @@ class SqliteCatalogue:
         changes: Mapping[str, object],
         is_expected: Callable[[NameInfo], bool] | None = None,
     ) -> NameInfo:
-        return await self._writer.write(names.update, namespace, name, changes, is_expected)
+        return await self._writer.write(infos.update, namespace, name, changes, is_expected)
+
+    async def limit_versions(
+        self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime
+    ) -> NameInfo:
+        at, until = micros(now), micros(keep_until)
+        await self._writer.write(infos.limit_versions, namespace, name, keep_versions, at, until)
+        return await self._known_name(namespace, name)
+
+    async def set_name_metadata(self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int) -> None:
+        await self._writer.write(infos.set_metadata, namespace, name, key, value, limit_bytes)
+
+    async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
+        await self._writer.write(infos.delete_metadata, namespace, name, key)
+
+    async def _known_name(self, namespace: str, name: str) -> NameInfo:
+        info = await self.name_info(namespace, name)
+        if info is None:
+            raise NameNotFound(f"there is no name {namespace}/{name}")
+        return info
 
     # -- namespaces and tokens ----------------------------------------------------------------------------
 
@@ -310,6 +201,13 @@ class SqliteCatalogue:
         at = micros(now)
         await self._writer.write(accounts.revoke_token, uuid, at)
 
+    async def set_named_key(self, key: NamedKey, token: Token, secret_hash: bytes) -> None:
+        await self._writer.write(accounts.set_named_key, key, token, secret_hash)
+
+    async def remove_named_key(self, namespace: str, name: str, now: datetime) -> None:
+        at = micros(now)
+        await self._writer.write(accounts.remove_named_key, namespace, name, at)
+
     async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
         at = micros(now)
         return await self._writer.write(accounts.add_signing_key, secret, at, revoke_older)
@@ -322,6 +220,13 @@ class SqliteCatalogue:
     async def set_upload_offset(self, uuid: UUID, offset: int, expires_at: datetime) -> None:
         at = micros(expires_at)
         await self._writer.write(uploads.set_offset, uuid, offset, at)
+
+    async def add_upload_part(self, uuid: UUID, part: UploadPart, size: int | None, expires_at: datetime) -> None:
+        at = micros(expires_at)
+        await self._writer.write(uploads.add_part, uuid, part, size, at)
+
+    async def remove_upload_part(self, uuid: UUID, number: int) -> None:
+        await self._writer.write(uploads.remove_part, uuid, number)
 
     async def remove_upload(self, uuid: UUID) -> None:
         await self._writer.write(uploads.remove, uuid)

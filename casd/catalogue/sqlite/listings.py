@@ -14,12 +14,13 @@ from uuid import UUID
 
 import aiosqlite
 
-from casd.catalogue.base import BlobFilter, Unreferenced
 from casd.catalogue.sqlite.accounts import SELECT_NAMESPACES, SELECT_TOKENS
 from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
     BLOB_FROM,
     IS_LIVE,
+    NAME_FROM,
+    NAME_INFO_COLUMNS,
     NEWEST,
     VERSION_COLUMNS,
     VERSION_FROM,
@@ -29,6 +30,7 @@ from casd.catalogue.sqlite.rows import (
     in_list,
     match_hash,
     metadata_of,
+    name_info_of,
     number_after,
     time_of,
     token_of,
@@ -36,8 +38,9 @@ from casd.catalogue.sqlite.rows import (
 )
 from casd.catalogue.sqlite.schema import read_only
 from casd.catalogue.sqlite.writer import storage_error
+from casd.catalogue.values import BlobFilter, Unreferenced
 from casd.errors import InvalidInput
-from casd.model import BlobView, Digest, Namespace, Page, Token, Version, VersionRef
+from casd.model import Blob, BlobView, Digest, NameInfo, Namespace, Page, Token, Version, VersionRef
 
 T = TypeVar("T")
 
@@ -141,6 +144,15 @@ class Listings:
         last = views[-1].blob if has_more and views else None
         return Page(tuple(views), last.uuid.bytes + last.namespace.encode() if last else None)
 
+    async def own_blobs(self, namespace: str, limit: int, offset: int, now: int) -> list[Blob]:
+        # What is skipped is skipped in an index that covers it; only what is returned is looked up.
+        sql = f"""SELECT {BLOB_COLUMNS} FROM {BLOB_FROM} WHERE b.uuid IN (
+          SELECT o.uuid FROM blob o WHERE o.namespace_id = (SELECT id FROM namespace WHERE name = :namespace)
+            AND o.holds_itself AND (o.expires_at IS NULL OR o.expires_at > :now)
+          ORDER BY o.uuid LIMIT :limit OFFSET :offset) ORDER BY b.uuid"""
+        values = {"namespace": namespace, "now": now, "limit": limit, "offset": offset}
+        return [blob_of(row) for row in await self.rows(sql, values)]
+
     async def by_checksum(
         self,
         algorithm: str,
@@ -178,10 +190,24 @@ class Listings:
         rows, has_more = await self._page(sql, values, limit)
         return page_of([seen_version_of(row, now) for row in rows], has_more, lambda version: version.name.encode())
 
-    async def versions(self, namespace: str, name: str, limit: int, after: bytes | None, now: int) -> Page[Version]:
+    async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
+        """Keys are the namespace's name, a zero byte, and the name, which has none."""
+        start_namespace, _, start = (after or b"\0").partition(b"\0")
+        chosen = "m.shared" if namespace is None else "n.name = :namespace"
+        sql = f"""SELECT {NAME_INFO_COLUMNS} FROM {NAME_FROM}
+          WHERE {chosen} AND m.hidden_at IS NULL AND (n.name, m.name) > (:start_namespace, :start)
+          ORDER BY n.name, m.name LIMIT :limit"""
+        values = {"namespace": namespace, "start_namespace": start_namespace.decode(), "start": start}
+        rows = await self.rows(sql, values | {"limit": limit + 1})
+        infos = [name_info_of(row) for row in rows[:limit]]
+        return page_of(infos, len(rows) > limit, lambda info: f"{info.namespace}\0{info.name}".encode())
+
+    async def versions(
+        self, namespace: str, name: str, limit: int, after: bytes | None, now: int, newer_than: int
+    ) -> Page[Version]:
         sql = f"""SELECT {VERSION_VIEW_COLUMNS} FROM {VERSION_FROM}
           WHERE n.name = :namespace AND m.name = :name AND v.number > :after ORDER BY v.number LIMIT :limit"""
-        values = {"namespace": namespace, "name": name.encode(), "after": number_after(after, 0)}
+        values = {"namespace": namespace, "name": name.encode(), "after": max(number_after(after, 0), newer_than)}
         rows, has_more = await self._page(sql, values, limit)
         return page_of(
             [seen_version_of(row, now) for row in rows], has_more, lambda version: version.number.to_bytes(8)

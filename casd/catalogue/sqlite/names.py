@@ -5,27 +5,22 @@ Numbers and times of a name come from `name_counter`, which outlives the name: n
 """
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from uuid import UUID
 
-from casd.catalogue.base import NO_GUARD
 from casd.catalogue.sqlite import blobs, uploads
 from casd.catalogue.sqlite.rows import (
     NEWEST,
     VERSION_COLUMNS,
     VERSION_FROM,
     Row,
-    changes_of,
-    compact_json,
-    metadata_of,
     namespace_id,
-    time_of,
-    time_or_none,
     version_of,
 )
 from casd.catalogue.sqlite.writer import Touched
-from casd.errors import Conflict, NameNotFound, PreconditionFailed, VersionNotFound
-from casd.model import Guard, NameInfo, NewBlob, Receipt, Version
+from casd.catalogue.values import NO_GUARD
+from casd.errors import BlobNotFound, Conflict, NameNotFound, PreconditionFailed, VersionNotFound
+from casd.model import Digest, Guard, NewBlob, Receipt, Version, VersionRef
 
 COUNT_UP = """
 INSERT INTO name_counter (namespace_id, name, last_number, last_created_at) VALUES (:namespace, :name, 1, :now)
@@ -34,7 +29,8 @@ ON CONFLICT (namespace_id, name) DO UPDATE SET
 RETURNING last_number, last_created_at
 """
 INSERT_NAME = """
-INSERT INTO name (uuid, namespace_id, name, created_at) VALUES (:uuid, :namespace, :name, :now)
+INSERT INTO name (uuid, namespace_id, name, created_at, keep_versions)
+VALUES (:uuid, :namespace, :name, :now, :keep_versions)
 ON CONFLICT (namespace_id, name) DO NOTHING
 """
 SELECT_NEWEST = f"""
@@ -43,12 +39,21 @@ SELECT {VERSION_COLUMNS} FROM {VERSION_FROM} WHERE n.name = :namespace AND m.nam
 SELECT_VERSION = f"""
 SELECT {VERSION_COLUMNS} FROM {VERSION_FROM} WHERE n.name = :namespace AND m.name = :name AND v.number = :number
 """
-SELECT_NAME_INFO = """
-SELECT n.name, m.name, m.uuid, m.shared, m.protected, m.keep_versions, m.source_url, m.created_at, m.hidden_at,
-  (SELECT json_group_object(key, json(value)) FROM name_metadata WHERE name_id = m.id)
-FROM name m JOIN namespace n ON n.id = m.namespace_id WHERE n.name = :namespace AND m.name = :name
+SELECT_HOLDERS = """
+SELECT n.name, m.name, v.number,
+  NOT EXISTS (SELECT 1 FROM version w WHERE w.name_id = m.id AND w.number > v.number),
+  EXISTS (SELECT 1 FROM version w WHERE w.name_id = m.id AND w.number < v.number AND w.blob_id IS NOT NULL)
+FROM blob b JOIN version v ON v.blob_id = b.id JOIN name m ON m.id = v.name_id JOIN namespace n ON n.id = m.namespace_id
+WHERE b.uuid = :blob LIMIT 2
 """
-NAME_COLUMNS = {"shared": bool, "protected": bool, "keep_versions": int, "source_url": str}
+# What the new name's next version follows on: its own last one, or the highest that came along.
+MOVE_COUNTER = """
+INSERT INTO name_counter (namespace_id, name, last_number, last_created_at)
+SELECT namespace_id, :new, last_number, last_created_at FROM name_counter
+  WHERE namespace_id = :namespace AND name = :old
+ON CONFLICT (namespace_id, name) DO UPDATE SET
+  last_number = last_number + excluded.last_number, last_created_at = max(last_created_at, excluded.last_created_at)
+"""
 
 
 def newest(db: sqlite3.Connection, namespace: str, name: str) -> Version | None:
@@ -68,13 +73,21 @@ def publish(
     keep_until: int,
     new_uuid: Callable[[], UUID],
     finishes: UUID | None,
+    keep_versions: int | None,
+    unless_same: bool,
 ) -> Version:
-    uploads.finish(db, finishes, new.uuid, receipt)
     namespace = namespace_id(db, new.namespace)
     check_guard(db, guard, new.namespace, name)
     payload_id = blobs.store_payload(db, touched, receipt, now, keep_until)
+    same = newest_with(db, new.namespace, name, receipt.digest) if unless_same else None
+    if same is not None and same.blob is not None:
+        uploads.finish(db, finishes, same.blob.uuid, receipt)
+        return same
+    uploads.finish(db, finishes, new.uuid, receipt)
     blob_id = blobs.insert_blob(db, new, namespace, payload_id, False, now)
-    return add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid)
+    return add_version(
+        db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, keep_versions
+    )
 
 
 def bind(
@@ -88,17 +101,30 @@ def bind(
     now: int,
     keep_until: int,
     new_uuid: Callable[[], UUID],
+    keep_versions: int | None,
+    unless_same: bool,
 ) -> Version:
     namespace = namespace_id(db, new.namespace)
     blob_id = blobs.living_blob_id(db, blob, now)
     check_guard(db, guard, new.namespace, name)
+    same = newest_with(db, new.namespace, name, blobs.blob_by_id(db, blob_id).digest) if unless_same else None
+    if same is not None:
+        return same
     owner, payload_id, content_type, filename = db.execute(
         "SELECT namespace_id, payload_id, content_type, filename FROM blob WHERE id = ?", (blob_id,)
     ).fetchone()
     if owner != namespace:
         copy = NewBlob(new.uuid, new.namespace, content_type, filename)
         blob_id = blobs.insert_blob(db, copy, namespace, payload_id, False, now)
-    return add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid)
+    return add_version(
+        db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, keep_versions
+    )
+
+
+def newest_with(db: sqlite3.Connection, namespace: str, name: str, digest: Digest) -> Version | None:
+    """The newest version if it has these bytes."""
+    latest = newest(db, namespace, name)
+    return latest if latest is not None and latest.blob is not None and latest.blob.digest == digest else None
 
 
 def check_guard(db: sqlite3.Connection, guard: Guard, namespace: str, name: str) -> None:
@@ -116,12 +142,16 @@ def add_version(
     now: int,
     keep_until: int,
     new_uuid: Callable[[], UUID],
+    keep_versions: int | None = None,
 ) -> Version:
-    """The next version, which holds the blob; None for a delete marker. The name is made if it is not there."""
+    """The next version, which holds the blob; None for a delete marker.
+
+    The name is made, with the rule `keep_versions`, if it is not there.
+    """
     touched.add((namespace, name))
     values = {"namespace": namespace_id(db, namespace), "name": name.encode(), "now": now}
     number, created_at = db.execute(COUNT_UP, values).fetchone()
-    db.execute(INSERT_NAME, values | {"uuid": new_uuid().bytes})
+    db.execute(INSERT_NAME, values | {"uuid": new_uuid().bytes, "keep_versions": keep_versions})
     (name_id,) = db.execute("SELECT id FROM name WHERE namespace_id = :namespace AND name = :name", values).fetchone()
     db.execute(
         "INSERT INTO version (name_id, number, blob_id, created_at, published_by) VALUES (?, ?, ?, ?, ?)",
@@ -226,6 +256,54 @@ def remove_version(
     return version_of(row)
 
 
+def withdraw(
+    db: sqlite3.Connection,
+    touched: Touched,
+    blob: UUID,
+    published_by: str | None,
+    now: int,
+    keep_until: int,
+    new_uuid: Callable[[], UUID],
+) -> VersionRef:
+    holders = db.execute(SELECT_HOLDERS, {"blob": blob.bytes}).fetchall()
+    if not holders:
+        raise BlobNotFound(f"no name has a blob {blob}")
+    if len(holders) > 1:
+        raise Conflict(f"several versions hold blob {blob}: remove them by name and number")
+    ((namespace, name, number, is_newest, has_older),) = holders
+    name = bytes(name).decode("utf-8")
+    if is_newest and has_older:  # the marker first: the name is never seen with an older version as its newest
+        add_version(db, touched, namespace, name, None, published_by, now, keep_until, new_uuid)
+    remove_version(db, touched, namespace, name, number, now, keep_until)
+    return VersionRef(namespace, name, number)
+
+
+def rename(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, new_name: str) -> None:
+    latest = newest(db, namespace, name)
+    if latest is None or latest.is_marker:
+        raise NameNotFound(f"there is no name {namespace}/{name}")
+    if name == new_name:
+        return
+    if newest(db, namespace, new_name) is not None:
+        raise Conflict(f"{namespace}/{new_name} is there already, or hidden: remove or purge it, or take another name")
+    name_id = id_of(db, namespace, name)
+    touched.update({(namespace, name), (namespace, new_name)})
+    values = {"id": name_id, "namespace": namespace_id(db, namespace), "old": name.encode(), "new": new_name.encode()}
+    used = db.execute(
+        "SELECT last_number FROM name_counter WHERE namespace_id = :namespace AND name = :new", values
+    ).fetchone()
+    if used is not None:
+        shift_numbers(db, name_id, used[0])
+    db.execute(MOVE_COUNTER, values)
+    db.execute("UPDATE name SET name = :new WHERE id = :id", values)
+
+
+def shift_numbers(db: sqlite3.Connection, name_id: int, by: int) -> None:
+    """Each version's number is `by` higher, in two steps: SQLite checks that they are unique row by row."""
+    db.execute("UPDATE version SET number = -number WHERE name_id = ?", (name_id,))
+    db.execute("UPDATE version SET number = :by - number WHERE name_id = :id", {"by": by, "id": name_id})
+
+
 def undelete(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int, keep_until: int) -> Version:
     latest = newest(db, namespace, name)
     if latest is None:
@@ -278,49 +356,3 @@ def id_of(db: sqlite3.Connection, namespace: str, name: str) -> int:
     if row is None:
         raise NameNotFound(f"there is no name {namespace}/{name}")
     return int(row[0])
-
-
-def update(
-    db: sqlite3.Connection,
-    touched: Touched,
-    namespace: str,
-    name: str,
-    changes: Mapping[str, object],
-    is_expected: Callable[[NameInfo], bool] | None = None,
-) -> NameInfo:
-    name_id = id_of(db, namespace, name)
-    if is_expected is not None and not is_expected(info(db, namespace, name)):
-        raise PreconditionFailed(f"{namespace}/{name} was changed meanwhile: read it again")
-    touched.add((namespace, name))
-    columns = {key: value for key, value in changes.items() if key != "metadata"}
-    if columns:
-        db.execute(f"UPDATE name SET {changes_of(columns, NAME_COLUMNS)} WHERE id = :id", columns | {"id": name_id})
-    metadata = changes.get("metadata")
-    if isinstance(metadata, dict):
-        db.execute("DELETE FROM name_metadata WHERE name_id = ?", (name_id,))
-        db.executemany(
-            "INSERT INTO name_metadata (name_id, key, value) VALUES (?, ?, ?)",
-            [(name_id, key, compact_json(value)) for key, value in metadata.items()],
-        )
-    return info(db, namespace, name)
-
-
-def info(db: sqlite3.Connection, namespace: str, name: str) -> NameInfo:
-    return info_of(db.execute(SELECT_NAME_INFO, {"namespace": namespace, "name": name.encode()}).fetchone())
-
-
-def info_of(row: Row) -> NameInfo:
-    """A row of SELECT_NAME_INFO."""
-    namespace, name, uuid, shared, protected, keep_versions, source_url, created_at, hidden_at, metadata = row
-    return NameInfo(
-        UUID(bytes=uuid),
-        namespace,
-        name.decode(),
-        metadata_of(metadata),
-        bool(shared),
-        bool(protected),
-        keep_versions,
-        source_url,
-        time_of(created_at),
-        time_or_none(hidden_at),
-    )

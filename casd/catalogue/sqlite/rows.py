@@ -10,7 +10,7 @@ from uuid import UUID
 import xxhash
 
 from casd.errors import InvalidInput, NamespaceNotFound
-from casd.model import JSON, Blob, BlobState, Digest, Role, Token, Version
+from casd.model import JSON, Blob, BlobState, Digest, NameInfo, Role, Token, Version
 
 Row: TypeAlias = tuple[Any, ...]
 
@@ -27,6 +27,9 @@ IS_LIVE = "(b.version_count > 0 OR (b.holds_itself AND (b.expires_at IS NULL OR 
 VERSION_COLUMNS = f"n.name, m.name, v.number, v.created_at, v.published_by, {BLOB_COLUMNS}"
 VERSION_FROM = """name m JOIN namespace n ON n.id = m.namespace_id JOIN version v ON v.name_id = m.id
  LEFT JOIN blob b ON b.id = v.blob_id LEFT JOIN payload p ON p.id = b.payload_id"""
+NAME_FROM = "name m JOIN namespace n ON n.id = m.namespace_id"
+NAME_INFO_COLUMNS = """m.uuid, n.name, m.name, m.shared, m.protected, m.keep_versions, m.source_url, m.created_at,
+ m.hidden_at, (SELECT json_group_object(key, json(value)) FROM name_metadata WHERE name_id = m.id)"""
 NEWEST = "v.number = (SELECT max(w.number) FROM version w WHERE w.name_id = m.id)"
 
 
@@ -75,6 +78,22 @@ def version_of(row: Row) -> Version:
         blob=None if row[5] is None else blob_of(row[5:]),
         created_at=time_of(row[3]),
         published_by=row[4],
+    )
+
+
+def name_info_of(row: Row) -> NameInfo:
+    """From NAME_INFO_COLUMNS."""
+    return NameInfo(
+        uuid=UUID(bytes=row[0]),
+        namespace=row[1],
+        name=bytes(row[2]).decode("utf-8"),
+        metadata=metadata_of(row[9]),
+        shared=bool(row[3]),
+        protected=bool(row[4]),
+        keep_versions=row[5],
+        source_url=row[6],
+        created_at=time_of(row[7]),
+        hidden_at=time_or_none(row[8]),
     )
 
 

@@ -1,19 +1,19 @@
 """Blobs by UUID, their metadata, payloads by digest, and the search by checksum."""
 
-import json
 from uuid import UUID
 
 from aiohttp import web
 
 from casd.auth import Principal
-from casd.catalogue.base import BlobFilter
+from casd.catalogue.values import BlobFilter
 from casd.dialects.native.render import blob_json, page_json
-from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound, TooLarge
-from casd.model import JSON, Blob, BlobView, checked_namespace
+from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound
+from casd.model import Blob, BlobView, checked_namespace
 from casd.store import BlobStore, Description
 from casd.web.answers import json_response
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
+from casd.web.metadata import check_metadata_value, checked_metadata_key
 from casd.web.query import (
     check_query,
     cursor,
@@ -27,8 +27,6 @@ from casd.web.query import (
 from casd.web.receive import announced_size, checked_content_type, checked_text, read_json, receive
 from casd.web.send import IMMUTABLE, IMMUTABLE_PUBLIC, Representation, send
 
-METADATA_VALUE_LIMIT_BYTES = 64 << 10
-METADATA_KEY_LIMIT_BYTES = 1024
 FILTERS_LIMIT = 16  # each is a look-up in every namespace that is listed: 600 kept all listings waiting for 3 s
 CHECKSUM_HEX_LENGTHS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}
 
@@ -157,16 +155,6 @@ async def readable_metadata(request: web.Request) -> dict[str, object]:
 
 def metadata_key(request: web.Request) -> str:
     return checked_metadata_key(decode(raw_segments(request)[4]))
-
-
-def checked_metadata_key(text: str) -> str:
-    return checked_text(text, "a metadata key", METADATA_KEY_LIMIT_BYTES)
-
-
-def check_metadata_value(value: JSON) -> None:
-    """Raises TooLarge."""
-    if len(json.dumps(value, ensure_ascii=False).encode()) > METADATA_VALUE_LIMIT_BYTES:
-        raise TooLarge("a metadata value", METADATA_VALUE_LIMIT_BYTES)
 
 
 # -- by checksum --------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from casd.auth import Principal
-from casd.dialects.native.blobs import check_metadata_value, checked_metadata_key, description
+from casd.dialects.native.blobs import description
 from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
 from casd.errors import BlobNotFound, DigestMismatch, InvalidInput, NameNotFound, NotFound
 from casd.model import JSON, Blob, BlobView, Expected, NameInfo, Version, checked_namespace
@@ -18,6 +18,7 @@ from casd.web.answers import json_response
 from casd.web.conditions import guard_of, may_change
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
+from casd.web.metadata import check_metadata_value, checked_metadata_key
 from casd.web.query import (
     check_parameters,
     check_query,

@@ -6,11 +6,11 @@ from dataclasses import asdict
 from aiohttp import web
 
 from casd import __version__
-from casd.catalogue.base import Expired
+from casd.catalogue.values import Expired
 from casd.errors import CasdError, StorageFull
 from casd.upkeep import CollectionReport, Run
 from casd.web.answers import json_response, time_text
-from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, principal_of, store_of
+from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, WORDS, principal_of, store_of
 from casd.web.query import check_parameters, is_flagged
 from casd.web.traffic import TRAFFIC
 
@@ -20,11 +20,14 @@ ROOT = f"""casd {__version__}: a content-addressed storage daemon.
 
 The API is under /v1 (Authorization: Bearer <token>); /healthz says whether the daemon is alive, /readyz whether it
 can store. `casd --help` on the daemon's machine shows the command line.
+
+Capabilities, for clients that look for them here:
 """
 
 
 async def root(request: web.Request) -> web.StreamResponse:
-    return web.Response(text=ROOT, headers={"Cache-Control": "no-cache"})
+    words = "".join(f"{word}\n" for word in request.app[WORDS])
+    return web.Response(text=ROOT + words, headers={"Cache-Control": "no-cache"})
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:
@@ -47,14 +50,14 @@ async def readyz(request: web.Request) -> web.StreamResponse:
 async def expire(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     check_parameters(request, "dry_run")
-    report = await request.config_dict[UPKEEP].expire(dry_run=is_flagged(request, "dry_run"))
+    report = await request.app[UPKEEP].expire(dry_run=is_flagged(request, "dry_run"))
     return json_response(report_json(report))
 
 
 async def collect_garbage(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     check_parameters(request, "dry_run", "force")
-    report = await request.config_dict[UPKEEP].collect_garbage(
+    report = await request.app[UPKEEP].collect_garbage(
         force=is_flagged(request, "force"), dry_run=is_flagged(request, "dry_run")
     )
     return json_response(report_json(report))
@@ -72,10 +75,10 @@ def report_json(report: Expired | CollectionReport) -> dict[str, object]:
 
 async def status(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
-    store, uploads = store_of(request), request.config_dict[UPLOADS]
+    store, uploads = store_of(request), request.app[UPLOADS]
     totals, unfinished = await store.catalogue.totals(), await store.catalogue.upload_totals()
     garbage, garbage_bytes = await store.catalogue.unreferenced_totals(store.now())
-    started_at = request.config_dict[STARTED_AT]
+    started_at = request.app[STARTED_AT]
     return json_response(
         {
             "version": __version__,
@@ -100,17 +103,17 @@ async def status(request: web.Request) -> web.StreamResponse:
 
 
 def queues(request: web.Request) -> dict[str, int]:
-    traffic = request.config_dict[TRAFFIC]
+    traffic = request.app[TRAFFIC]
     return {
         "connections": len(traffic.connections),
         "requests": len(traffic.busy),
-        "transfers": request.config_dict[TRANSMITTER].active,
+        "transfers": request.app[TRANSMITTER].active,
         "catalogue_writes": store_of(request).catalogue.pending_writes,
     }
 
 
 def upkeep_runs(request: web.Request) -> dict[str, object]:
-    last = request.config_dict[UPKEEP].last_runs
+    last = request.app[UPKEEP].last_runs
     return {kind: run_json(last[kind]) if kind in last else None for kind in ("expire", "collect-garbage")}
 
 

@@ -10,8 +10,9 @@ from casd.errors import InvalidInput
 from casd.model import SigningKey, checked_name, checked_namespace
 from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
-from casd.web.keys import LIMITS, ORIGINS, principal_of, store_of
-from casd.web.query import decode, digest_in_path, is_flagged, seconds_from, uuid_in_path
+from casd.web.keys import ORIGINS, principal_of, store_of
+from casd.web.links import link_end
+from casd.web.query import decode, digest_in_path, is_flagged, uuid_in_path
 from casd.web.receive import checked_fields, read_json
 from casd.web.signed import READ, Target, sign
 
@@ -23,15 +24,9 @@ async def add(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     wanted = checked_fields(await read_json(request), {"path": str, "expires_in": float})
     target = checked_target(wanted.get("path"))
-    longest_s = request.config_dict[LIMITS].signed_url_max_s
-    ends_at = min(
-        seconds_from(wanted.get("expires_in"), "expires_in", store.now()), seconds_from(longest_s, "", store.now())
-    )
-    token = await store.catalogue.token_by_id(principal.token)
-    if token is not None and token.expires_at is not None:
-        ends_at = min(ends_at, token.expires_at)
+    ends_at = await link_end(request, wanted.get("expires_in"), "expires_in")
     await check_readable(store, principal, target)
-    base = request.config_dict[ORIGINS].base_url(request)
+    base = request.app[ORIGINS].base_url(request)
     url = base + await sign(store, principal.token, READ, target, ends_at)
     return json_response({"url": url, "expires_at": time_text(ends_at)})
 

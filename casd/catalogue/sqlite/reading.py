@@ -1,0 +1,203 @@
+"""What is only read of a catalogue on SQLite: point look-ups on the loop's own connection, listings in a thread."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from casd.catalogue.sqlite import accounts, blobs, names, uploads
+from casd.catalogue.sqlite.listings import Listings, namespace_of
+from casd.catalogue.sqlite.lookups import Lookups
+from casd.catalogue.sqlite.rows import (
+    BLOB_COLUMNS,
+    BLOB_FROM,
+    NAME_FROM,
+    NAME_INFO_COLUMNS,
+    VERSION_COLUMNS,
+    VERSION_FROM,
+    blob_of,
+    micros,
+    name_info_of,
+    token_of,
+    version_of,
+)
+from casd.catalogue.values import BlobFilter
+from casd.errors import NameNotFound
+from casd.model import (
+    Blob,
+    BlobView,
+    Digest,
+    NamedKey,
+    NameInfo,
+    Namespace,
+    Page,
+    SigningKey,
+    Token,
+    Upload,
+    UploadPart,
+    Version,
+    VersionRef,
+)
+
+SELECT_BLOB = f"SELECT {BLOB_COLUMNS} FROM {BLOB_FROM} WHERE b.uuid = :uuid"
+SELECT_AS_OF = f"""
+SELECT {VERSION_COLUMNS} FROM {VERSION_FROM}
+WHERE n.name = :namespace AND m.name = :name AND v.created_at <= :at ORDER BY v.created_at DESC LIMIT 1
+"""
+SELECT_BLOCKS = """
+SELECT k.gib, k.xxh3 FROM payload p LEFT JOIN payload_blocks k
+  ON k.payload_id = p.id AND k.gib BETWEEN :first AND :last
+WHERE p.digest = :digest ORDER BY k.gib
+"""
+SELECT_NAME_INFO = f"SELECT {NAME_INFO_COLUMNS} FROM {NAME_FROM}"
+BLOCKS_PER_ROW = blobs.GIB_CHECKSUMS // blobs.CHECKSUM_BYTES
+
+
+class SqliteReading:
+    """The half of `catalogue.base.Catalogue` that changes nothing; `SqliteCatalogue` adds the other."""
+
+    def __init__(self, lookups: Lookups, listings: Listings) -> None:
+        self._lookups = lookups
+        self._listings = listings
+
+    # -- point look-ups -----------------------------------------------------------------------------------
+
+    async def blob(self, uuid: UUID, now: datetime) -> Blob | None:
+        blob = await self._blob(uuid)
+        return blob.at(now) if blob else None
+
+    async def _blob(self, uuid: UUID) -> Blob | None:
+        return await self._lookups.find(uuid, SELECT_BLOB, {"uuid": uuid.bytes}, blob_of)
+
+    async def version(self, namespace: str, name: str, number: int | None = None) -> Version | None:
+        values: dict[str, Any] = {"namespace": namespace, "name": name.encode()}
+        if number is not None:
+            row = await self._lookups.row(names.SELECT_VERSION, values | {"number": number})
+            return version_of(row) if row else None
+        key = (namespace, name)
+        version = await self._lookups.find(key, names.SELECT_NEWEST, values, version_of)
+        if version is None or version.blob is None:
+            return version
+        # The blob may have changed since the version was kept (its own hold, say), which drops the blob alone.
+        blob = await self._blob(version.blob.uuid)
+        return version if blob is version.blob or blob is None else replace(version, blob=blob)
+
+    async def version_as_of(self, namespace: str, name: str, at: datetime) -> Version | None:
+        values = {"namespace": namespace, "name": name.encode(), "at": micros(at)}
+        row = await self._lookups.row(SELECT_AS_OF, values)
+        return version_of(row) if row else None
+
+    async def blob_of_payload(self, digest: Digest, namespaces: Collection[str] | None, now: datetime) -> Blob | None:
+        row = await self._listings.blob_of_payload(digest, namespaces, micros(now))
+        return blob_of(row) if row else None
+
+    async def namespace(self, name: str) -> Namespace | None:
+        sql = f"{accounts.SELECT_NAMESPACES} WHERE name = :name"
+        return await self._lookups.find(name, sql, {"name": name}, namespace_of)
+
+    async def token(self, secret_hash: bytes) -> Token | None:
+        sql = f"{accounts.SELECT_TOKENS} WHERE secret_hash = :hash"
+        return await self._lookups.find(secret_hash, sql, {"hash": secret_hash}, token_of)
+
+    async def token_by_id(self, uuid: UUID) -> Token | None:
+        sql = f"{accounts.SELECT_TOKENS} WHERE uuid = :uuid"
+        return await self._lookups.find(("token", uuid), sql, {"uuid": uuid.bytes}, token_of)
+
+    async def signing_key(self, id: int | None = None) -> SigningKey | None:
+        which = "id = :id" if id is not None else "id = (SELECT max(id) FROM signing_key)"
+        sql = f"{accounts.SELECT_SIGNING_KEYS} WHERE {which}"
+        return await self._lookups.find(("signing key", id), sql, {"id": id}, accounts.signing_key_of)
+
+    async def upload(self, uuid: UUID) -> Upload | None:
+        row = await self._lookups.row(f"{uploads.SELECT_UPLOADS} WHERE u.uuid = :uuid", {"uuid": uuid.bytes})
+        return uploads.upload_of(row) if row else None
+
+    async def upload_parts(self, uuid: UUID) -> list[UploadPart]:
+        return [uploads.part_of(row) for row in await self._listings.rows(uploads.SELECT_PARTS, {"uuid": uuid.bytes})]
+
+    async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
+        first, last = start // BLOCKS_PER_ROW, max(start, stop - 1) // BLOCKS_PER_ROW
+        rows = await self._listings.rows(SELECT_BLOCKS, {"digest": digest.raw, "first": first, "last": last})
+        if not rows:
+            return None
+        checksums = b"".join(xxh3 for _, xxh3 in rows if xxh3 is not None)
+        skipped = first * BLOCKS_PER_ROW
+        return checksums[(start - skipped) * blobs.CHECKSUM_BYTES : (stop - skipped) * blobs.CHECKSUM_BYTES]
+
+    async def name_info(self, namespace: str, name: str) -> NameInfo | None:
+        sql = f"{SELECT_NAME_INFO} WHERE n.name = :namespace AND m.name = :name"
+        row = await self._lookups.row(sql, {"namespace": namespace, "name": name.encode()})
+        return name_info_of(row) if row else None
+
+    async def name_by_uuid(self, uuid: UUID) -> NameInfo | None:
+        row = await self._lookups.row(f"{SELECT_NAME_INFO} WHERE m.uuid = :uuid", {"uuid": uuid.bytes})
+        return name_info_of(row) if row else None
+
+    async def name_by_source_url(self, namespace: str, source_url: str) -> NameInfo | None:
+        sql = f"{SELECT_NAME_INFO} WHERE n.name = :namespace AND m.source_url = :url ORDER BY m.id LIMIT 1"
+        row = await self._lookups.row(sql, {"namespace": namespace, "url": source_url})
+        return name_info_of(row) if row else None
+
+    # -- listings -----------------------------------------------------------------------------------------
+
+    async def view(self, uuid: UUID, now: datetime) -> BlobView | None:
+        return await self._listings.view(uuid, micros(now))
+
+    async def blobs(
+        self, namespaces: Sequence[str] | None, only: BlobFilter, limit: int, after: bytes | None, now: datetime
+    ) -> Page[BlobView]:
+        return await self._listings.blobs(namespaces, only, limit, after, micros(now))
+
+    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> list[Blob]:
+        return await self._listings.own_blobs(namespace, limit, offset, micros(now))
+
+    async def blobs_by_checksum(
+        self,
+        algorithm: str,
+        value: bytes,
+        namespaces: Collection[str] | None,
+        limit: int,
+        after: bytes | None,
+        now: datetime,
+    ) -> Page[BlobView]:
+        return await self._listings.by_checksum(algorithm, value, namespaces, limit, after, micros(now))
+
+    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime) -> Page[Version]:
+        return await self._listings.names(namespace, prefix, limit, after, micros(now))
+
+    async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
+        return await self._listings.name_infos(namespace, limit, after)
+
+    async def versions(
+        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime, newer_than: int = 0
+    ) -> Page[Version]:
+        page = await self._listings.versions(namespace, name, limit, after, micros(now), newer_than)
+        if not page.items and await self.name_info(namespace, name) is None:
+            raise NameNotFound(f"there is no name {namespace}/{name}")
+        return page
+
+    async def namespaces(self, readable_to: Collection[str] | None) -> list[Namespace]:
+        return await self._listings.namespaces(readable_to)
+
+    async def holding_versions(self, uuid: UUID, limit: int) -> tuple[VersionRef, ...]:
+        return await self._listings.holding_versions(uuid, limit)
+
+    async def tokens(self, limit: int, after: bytes | None) -> Page[Token]:
+        return await self._listings.tokens(limit, after)
+
+    async def named_keys(self, namespace: str) -> list[NamedKey]:
+        sql = f"{accounts.SELECT_NAMED_KEYS} WHERE n.name = :namespace ORDER BY k.name"
+        return [accounts.named_key_of(row) for row in await self._listings.rows(sql, {"namespace": namespace})]
+
+    async def signing_keys(self) -> list[SigningKey]:
+        rows = await self._listings.rows(f"{accounts.SELECT_SIGNING_KEYS} ORDER BY id", {})
+        return [accounts.signing_key_of(row) for row in rows]
+
+    async def unfinished_uploads(self) -> set[UUID]:
+        rows = await self._listings.rows("SELECT uuid FROM upload WHERE blob_uuid IS NULL", {})
+        return {UUID(bytes=uuid) for (uuid,) in rows}
+
+    async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
+        sql = f"{uploads.SELECT_UPLOADS} WHERE u.expires_at <= :now ORDER BY u.expires_at LIMIT :limit"
+        return [uploads.upload_of(row) for row in await self._listings.rows(sql, {"now": micros(now), "limit": limit})]

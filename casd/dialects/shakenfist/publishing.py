@@ -1,0 +1,155 @@
+"""How artifacts come to be: from an upload, or from a blob that is there. Equal bytes add no version.
+
+A label is an artifact that was made by labelling. Where an artifact came from, its source URL, is who it is: storing
+with the URL of one that is there adds a version to that one.
+"""
+
+from uuid import UUID
+
+from aiohttp import web
+
+from casd.auth import Principal
+from casd.dialects.shakenfist.artifacts import answer, artifact, namespace_in, owned
+from casd.dialects.shakenfist.artifacts import drop_metadata as drop_name_metadata
+from casd.dialects.shakenfist.artifacts import keep_metadata as keep_name_metadata
+from casd.dialects.shakenfist.blobs import drop_metadata, keep_metadata, key_in_path, new_value
+from casd.dialects.shakenfist.render import LABEL_URL
+from casd.errors import BlobNotFound, Forbidden, InvalidInput, NameNotFound, NotFound, UploadNotFound
+from casd.model import JSON, checked_name
+from casd.store import BlobStore
+from casd.uploads import Target
+from casd.web.keys import UPLOADS, principal_of, store_of
+from casd.web.query import decode, raw_segments, uuid_in_path
+from casd.web.receive import checked_text, read_json
+
+MAX_VERSIONS = 3  # of an artifact that is made here
+URL_LIMIT_BYTES = 4096
+
+
+async def upload(request: web.Request) -> web.StreamResponse:
+    """A version of the artifact, from `upload_uuid` or `blob_uuid`."""
+    store, principal, body = store_of(request), principal_of(request), await read_json(request)
+    upload_uuid, blob_uuid = body.get("upload_uuid"), body.get("blob_uuid")
+    if (upload_uuid is None) == (blob_uuid is None):
+        raise InvalidInput("one of upload_uuid and blob_uuid is wanted, and not both")
+    namespace, name = namespace_in(body, principal), name_in_path(request, 2)
+    await store.writable_namespace(principal, namespace)
+    shared, source_url = is_shared(body, principal), source_url_in(body)
+    if source_url is not None:
+        name = await name_from(store, namespace, source_url) or name
+    if upload_uuid is not None:
+        await complete(request, uuid_in(upload_uuid, UploadNotFound), namespace, name)
+    else:
+        await bind(request, uuid_in(blob_uuid, BlobNotFound), namespace, name)
+    changes: dict[str, object] = {} if source_url is None else {"source_url": source_url}
+    return await described(request, namespace, name, changes | ({"shared": True} if shared else {}))
+
+
+async def label(request: web.Request) -> web.StreamResponse:
+    store, principal, body = store_of(request), principal_of(request), await read_json(request)
+    namespace, name = principal.home, name_in_path(request, 1)
+    await store.writable_namespace(principal, namespace)
+    is_new = await store.catalogue.name_info(namespace, name) is None
+    await bind(request, uuid_in(body.get("blob_uuid"), BlobNotFound), namespace, name)
+    return await described(request, namespace, name, {"source_url": f"{LABEL_URL}{namespace}/{name}"} if is_new else {})
+
+
+async def fetch(request: web.Request) -> web.StreamResponse:
+    """Refused, whatever the URL: a daemon that fetches for its clients reaches places that they cannot."""
+    await read_json(request)
+    raise InvalidInput("casd fetches no URLs: fetch it yourself, and upload what you got")
+
+
+async def complete(request: web.Request, uuid: UUID, namespace: str, name: str) -> None:
+    """The upload is the newest version. Asked again, because its answer was lost, this changes nothing.
+
+    Raises UploadNotFound for one that became something else.
+    """
+    store, principal = store_of(request), principal_of(request)
+    target = Target(namespace, name, MAX_VERSIONS, unless_same=True)
+    done = await request.app[UPLOADS].complete(principal, uuid, target)
+    newest = await store.catalogue.version(namespace, name)
+    if newest is None or newest.blob is None or newest.blob.digest != done.digest:
+        raise UploadNotFound(f"upload {uuid} is finished: begin another")
+
+
+async def bind(request: web.Request, blob: UUID, namespace: str, name: str) -> None:
+    await store_of(request).bind(
+        principal_of(request), blob, namespace, name, keep_versions=MAX_VERSIONS, unless_same=True
+    )
+
+
+async def described(request: web.Request, namespace: str, name: str, changes: dict[str, object]) -> web.StreamResponse:
+    """The artifact as it is with the changes. Raises NameNotFound if it has gone meanwhile."""
+    catalogue = store_of(request).catalogue
+    info = await (catalogue.update_name(namespace, name, changes) if changes else catalogue.name_info(namespace, name))
+    if info is None:
+        raise NameNotFound(f"there is no artifact {name}")
+    return await answer(request, info)
+
+
+# -- what a request says --------------------------------------------------------------------------------------------
+
+
+def name_in_path(request: web.Request, position: int) -> str:
+    return checked_name(decode(raw_segments(request)[position]))
+
+
+def uuid_in(value: JSON, missing: type[NotFound]) -> UUID:
+    """Raises InvalidInput for what is no text, `missing` for what is no UUID."""
+    if not isinstance(value, str):
+        raise InvalidInput("a UUID is wanted, as a text")
+    try:
+        return uuid_in_path(value)
+    except NotFound:
+        raise missing(f"there is nothing with the UUID {value[:40]!r}") from None
+
+
+def is_shared(body: dict[str, JSON], principal: Principal) -> bool:
+    """Raises InvalidInput, Forbidden."""
+    shared = body.get("shared") or False
+    if not isinstance(shared, bool):
+        raise InvalidInput("shared is true or false")
+    if shared and not principal.is_admin:
+        raise Forbidden("only administrators share artifacts with everybody")
+    return shared
+
+
+def source_url_in(body: dict[str, JSON]) -> str | None:
+    """Raises InvalidInput."""
+    url = body.get("source_url")
+    if url is None:
+        return None
+    if not isinstance(url, str):
+        raise InvalidInput("source_url is a text")
+    return checked_text(url, "source_url", URL_LIMIT_BYTES)
+
+
+async def name_from(store: BlobStore, namespace: str, source_url: str) -> str | None:
+    known = await store.catalogue.name_by_source_url(namespace, source_url)
+    return known.name if known is not None and known.hidden_at is None else None
+
+
+# -- the path that the command line uses for the metadata of blobs and artifacts ------------------------------------
+
+
+async def set_any_metadata(request: web.Request) -> web.StreamResponse:
+    value, key = new_value(await read_json(request)), key_in_path(request)
+    if await is_artifact(request):
+        return await keep_name_metadata(request, await owned(request), key, value)
+    return await keep_metadata(request, uuid_in_path(request.match_info["reference"]), key, value)
+
+
+async def delete_any_metadata(request: web.Request) -> web.StreamResponse:
+    key = key_in_path(request)
+    if await is_artifact(request):
+        return await drop_name_metadata(request, await owned(request), key)
+    return await drop_metadata(request, uuid_in_path(request.match_info["reference"]), key)
+
+
+async def is_artifact(request: web.Request) -> bool:
+    try:
+        await artifact(store_of(request), principal_of(request), decode(raw_segments(request)[1]))
+    except NameNotFound:
+        return False
+    return True
