@@ -21,6 +21,13 @@ def skip_loudly(reason: str) -> None:
     pytest.skip(reason)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Without CASD_TEST_ALL the run is for somebody who waits for it: what is marked as slow is left out."""
+    for item in items:
+        if not TEST_ALL and item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: run with CASD_TEST_ALL=1"))
+
+
 @dataclass
 class Daemon:
     """A `casd serve` of its own data folder, with the settings that tests want unless told otherwise."""

@@ -114,6 +114,7 @@ def test_cpu_seconds_count_the_children_of_a_process() -> None:
         process.communicate(b"\n")
 
 
+@pytest.mark.slow
 def test_the_small_form_runs_from_end_to_end(tmp_path: Path) -> None:
     for tool in ("nginx", "wrk"):
         if not (peers.nginx_binary() if tool == "nginx" else shutil.which(tool)):

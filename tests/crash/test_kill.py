@@ -18,13 +18,13 @@ import aiohttp
 import pytest
 from yarl import URL
 
-from tests.conftest import Daemon
+from tests.conftest import TEST_ALL, Daemon
 from tests.crash.asking import ask, chunks, collect, data_of, listed_blobs, post
 from tests.crash.folder import CATALOGUE, check_catalogue, incoming, payload_files, payload_path, sha512
 from tests.crash.ledger import NAMES, Blob, Contents, Ledger, Operation, State, name_path, next_operation
 from tests.crash.tracing import meddling
 
-ROUNDS = int(os.environ.get("CASD_KILL_ROUNDS", "30"))
+ROUNDS = int(os.environ.get("CASD_KILL_ROUNDS", "30" if TEST_ALL else "10"))
 SEED = int(os.environ.get("CASD_KILL_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 CLIENTS = 8
 ANSWERS = (10, 160)  # how many there are before a kill; about 150 come in a second

@@ -83,6 +83,7 @@ def test_the_page_works_as_it_stands(us: Party, tmp_path: Path, client_environme
     assert told["info"]["metadata"] == {}
 
 
+@pytest.mark.slow
 def test_300_mb_come_and_go(new_daemon: Callable[..., Daemon]) -> None:
     data = random.Random(6).randbytes(1 << 20) * 300
     party = Party(new_daemon().start())
