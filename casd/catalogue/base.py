@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from casd.catalogue.values import NO_GUARD, BlobFilter, Expired, Totals, Unreferenced, UploadTotals
+from casd.catalogue.values import NO_GUARD, BlobFilter, Expired, Holders, Totals, Unreferenced, UploadTotals
 from casd.model import (
     JSON,
     Blob,
@@ -108,6 +108,14 @@ class Catalogue(Protocol):
 
     async def holding_versions(self, uuid: UUID, limit: int) -> tuple[VersionRef, ...]:
         """Versions that hold the blob, oldest first: of its own namespace, for binding elsewhere copies it."""
+
+    async def holders(
+        self, uuid: UUID, namespaces: Collection[str] | None, limit: int, now: datetime
+    ) -> Holders | None:
+        """What keeps the blob while it lives, else None; at most `limit` versions.
+
+        Other blobs of its payload are counted in `namespaces` (None: in all).
+        """
 
     async def tokens(self, limit: int, after: bytes | None) -> Page[Token]: ...
 

@@ -1,8 +1,9 @@
 """What a catalogue is asked with, and what it answers, beside the values of `model.py`."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
-from casd.model import Digest, Guard
+from casd.model import Blob, Digest, Guard, VersionRef
 
 NO_GUARD = Guard()
 
@@ -21,6 +22,24 @@ class Unreferenced:
 
     digest: Digest
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class HoldingVersion:
+    """A version that holds a blob, and since when its name is hidden."""
+
+    ref: VersionRef
+    hidden_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """What keeps a blob and its payload."""
+
+    blob: Blob
+    versions: tuple[HoldingVersion, ...]  # the oldest first, perhaps not all: `blob.version_count` tells how many
+    other_blobs: int  # living ones of the same payload, in the namespaces that were asked for
+    keep_until: datetime  # of the payload, whoever raised it
 
 
 @dataclass(frozen=True, slots=True)

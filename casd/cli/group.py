@@ -26,6 +26,7 @@ COMMANDS = {
     "versions": "casd.cli.browse:versions",
     "stat": "casd.cli.browse:stat",
     "find": "casd.cli.browse:find",
+    "why": "casd.cli.why:why",
     "rm": "casd.cli.remove:rm",
     "undelete": "casd.cli.remove:undelete",
     "meta": "casd.cli.meta:meta",

@@ -31,7 +31,7 @@ from casd.client.retry import Retry
 from casd.client.saving import partial_path, save, stream
 from casd.client.signing import SignedUrl, Signing, SigningKey
 from casd.client.source import Source, from_file, open_descriptor, open_path
-from casd.client.values import Blob, NameInfo, Version
+from casd.client.values import Blob, Holders, HoldingVersion, NameInfo, Version
 
 __all__ = [
     "Accounts",
@@ -46,6 +46,8 @@ __all__ = [
     "Download",
     "Expired",
     "Handle",
+    "Holders",
+    "HoldingVersion",
     "Identity",
     "NameInfo",
     "NameMetadata",

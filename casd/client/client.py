@@ -24,7 +24,7 @@ from casd.client.sending import Progress, send
 from casd.client.signing import Signing
 from casd.client.source import Sendable, Source, open_any
 from casd.client.transport import Query, Transport, from_environment
-from casd.client.values import Blob, NameInfo, Version
+from casd.client.values import Blob, Holders, NameInfo, Version
 from casd.errors import InvalidInput
 from casd.model import Digest, checked_name, checked_namespace
 
@@ -244,6 +244,10 @@ class Client:
 
     async def blob(self, uuid: UUID) -> Blob:
         return values.blob(await self._transport.json("GET", f"/v1/blobs/{uuid}"))
+
+    async def holders(self, uuid: UUID) -> Holders:
+        """What keeps the blob, and what its end would free."""
+        return values.holders(await self._transport.json("GET", f"/v1/blobs/{uuid}/holders"))
 
     def blobs(self, namespace: str | None = None) -> AsyncIterator[Blob]:
         """All blobs of a namespace, or of all that the token is a member of."""

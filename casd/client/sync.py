@@ -177,6 +177,7 @@ class Client(Blocking[client.Client]):
     download_payload = faced(client.Client.download_payload, Download)
     download_name = faced(client.Client.download_name, Download)
     blob = waited(client.Client.blob)
+    holders = waited(client.Client.holders)
     blobs = iterated(client.Client.blobs)
     names = iterated(client.Client.names)
     versions = iterated(client.Client.versions)

@@ -58,6 +58,31 @@ class Version:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldingVersion:
+    """A version that holds a blob, and since when its name is hidden."""
+
+    ref: VersionRef
+    hidden_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Holders:
+    """What keeps a blob, and what its end would free."""
+
+    uuid: UUID
+    namespace: str
+    size: int
+    holds_itself: bool
+    expires_at: datetime | None  # of its own hold
+    versions: tuple[HoldingVersion, ...]  # at most 1000
+    version_count: int
+    other_blobs: int  # of the same bytes, as far as the caller may know
+    frees_bytes: int  # on disk, once nothing holds the blob any more and the lease is over
+    lease_until: datetime  # its bytes are kept until then, held or not
+    json: JsonObject = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class NameInfo:
     """What belongs to a name as a whole."""
 
@@ -88,6 +113,11 @@ def name_info(answer: Any) -> NameInfo:
     return parsed("name", _name_info, answer)
 
 
+def holders(answer: Any) -> Holders:
+    """What keeps a blob, in a daemon's answer. Raises UnexpectedAnswer."""
+    return parsed("report of holders", _holders, answer)
+
+
 def parsed(what: str, parse: Callable[[Any], T], answer: Any) -> T:
     """What `parse` makes of an answer. Raises UnexpectedAnswer where it is of another shape."""
     try:
@@ -111,9 +141,29 @@ def _blob(answer: Any) -> Blob:
         created_at=datetime.fromisoformat(answer["created_at"]),
         expires_at=time_or_none(answer["expires_at"]),
         metadata=answer.get("metadata") or {},
-        names=tuple(
-            VersionRef(ref["namespace"], ref["name"], int(ref["version"])) for ref in answer.get("names") or ()
+        names=tuple(_version_ref(ref) for ref in answer.get("names") or ()),
+        json=answer,
+    )
+
+
+def _version_ref(answer: Any) -> VersionRef:
+    return VersionRef(answer["namespace"], answer["name"], int(answer["version"]))
+
+
+def _holders(answer: Any) -> Holders:
+    return Holders(
+        uuid=UUID(answer["uuid"]),
+        namespace=answer["namespace"],
+        size=int(answer["size"]),
+        holds_itself=answer["holds_itself"],
+        expires_at=time_or_none(answer["expires_at"]),
+        versions=tuple(
+            HoldingVersion(_version_ref(held), time_or_none(held["hidden_at"])) for held in answer["versions"]
         ),
+        version_count=int(answer["version_count"]),
+        other_blobs=int(answer["other_blobs"]),
+        frees_bytes=int(answer["frees_bytes"]),
+        lease_until=datetime.fromisoformat(answer["lease_until"]),
         json=answer,
     )
 

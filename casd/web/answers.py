@@ -2,6 +2,7 @@
 
 import json
 from datetime import datetime
+from typing import overload
 
 from aiohttp import web
 
@@ -12,6 +13,10 @@ def json_response(value: object, status: int = 200, headers: dict[str, str] | No
     return web.Response(status=status, body=text.encode("utf-8"), headers=base | (headers or {}))
 
 
+@overload
+def time_text(at: datetime) -> str: ...
+@overload
+def time_text(at: None) -> None: ...
 def time_text(at: datetime | None) -> str | None:
     """RFC 3339, UTC, microseconds always written out."""
     return None if at is None else at.isoformat(timespec="microseconds").replace("+00:00", "Z")

@@ -6,6 +6,7 @@ Writes that returned are seen by every look-up and listing, so no test waits for
 import pytest
 
 from casd.catalogue.base import Catalogue
+from tests.contracts.catalogue_holding import HoldingContract
 from tests.contracts.catalogue_naming import NamingContract
 from tests.contracts.catalogue_reading import ListingContract, LookupContract
 from tests.contracts.catalogue_sharing import SharingContract
@@ -15,7 +16,14 @@ from tests.contracts.desk import Desk
 
 
 class CatalogueContract(
-    LookupContract, ListingContract, WriteContract, NamingContract, SharingContract, TransferContract, UpkeepContract
+    LookupContract,
+    ListingContract,
+    WriteContract,
+    NamingContract,
+    HoldingContract,
+    SharingContract,
+    TransferContract,
+    UpkeepContract,
 ):
     @pytest.fixture
     async def desk(self, catalogue: Catalogue) -> Desk:

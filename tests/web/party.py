@@ -105,6 +105,7 @@ def read_calls(party: Party) -> list[tuple[str, str, Any]]:
         ("GET", f"/v1/name-info/{party.namespace}/there", None),
         ("GET", f"/v1/namespaces/{party.namespace}", None),
         ("GET", f"/v1/blobs?namespace={party.namespace}", None),
+        ("GET", f"/v1/blobs/{version['blob']['uuid']}/holders", None),
     ]
 
 

@@ -33,12 +33,13 @@ from casd.catalogue.sqlite.rows import (
     name_info_of,
     number_after,
     time_of,
+    time_or_none,
     token_of,
     version_of,
 )
 from casd.catalogue.sqlite.schema import read_only
 from casd.catalogue.sqlite.writer import storage_error
-from casd.catalogue.values import BlobFilter, Unreferenced
+from casd.catalogue.values import BlobFilter, Holders, HoldingVersion, Unreferenced
 from casd.errors import InvalidInput
 from casd.model import Blob, BlobView, Digest, NameInfo, Namespace, Page, Token, Version, VersionRef
 
@@ -220,6 +221,19 @@ class Listings:
           WHERE b.uuid = :uuid ORDER BY v.id LIMIT :limit"""
         return tuple(VersionRef(*row) for row in await self.rows(sql, {"uuid": uuid.bytes, "limit": limit}))
 
+    async def holders(self, uuid: UUID, namespaces: Collection[str] | None, limit: int, now: int) -> Holders | None:
+        chosen, values = namespace_clause(namespaces)
+        # One statement, so that its parts belong together.
+        sql = f"""SELECT {BLOB_COLUMNS}, p.keep_until,
+          (SELECT count(*) FROM blob o JOIN namespace n ON n.id = o.namespace_id
+             WHERE o.payload_id = p.id AND o.id <> b.id {chosen} AND {IS_LIVE.replace("b.", "o.")}),
+          (SELECT json_group_array(json_array(name, number, hidden_at)) FROM (
+             SELECT CAST(m.name AS TEXT) AS name, v.number, m.hidden_at
+             FROM version v JOIN name m ON m.id = v.name_id WHERE v.blob_id = b.id ORDER BY v.id LIMIT :limit))
+          FROM {BLOB_FROM} WHERE b.uuid = :uuid AND {IS_LIVE}"""
+        row = await self.first(sql, values | {"uuid": uuid.bytes, "now": now, "limit": limit})
+        return None if row is None else holders_of(row, now)
+
     # -- namespaces and tokens ----------------------------------------------------------------------------
 
     async def namespaces(self, readable_to: Collection[str] | None) -> list[Namespace]:
@@ -296,6 +310,17 @@ def view_of(row: Row, now: int) -> BlobView:
     metadata, names = row[-2:]
     held = tuple(VersionRef(blob.namespace, name, number) for name, number in json.loads(names))
     return BlobView(blob, metadata_of(metadata), held)
+
+
+def holders_of(row: Row, now: int) -> Holders:
+    """From the statement of `Listings.holders`."""
+    blob = blob_of(row)
+    keep_until, others, versions = row[-3:]
+    held = tuple(
+        HoldingVersion(VersionRef(blob.namespace, name, number), time_or_none(hidden_at))
+        for name, number, hidden_at in json.loads(versions)
+    )
+    return Holders(blob.at(time_of(now)) or blob, held, others, time_of(keep_until))
 
 
 def seen_version_of(row: Row, now: int) -> Version:

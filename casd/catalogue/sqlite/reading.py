@@ -22,7 +22,7 @@ from casd.catalogue.sqlite.rows import (
     token_of,
     version_of,
 )
-from casd.catalogue.values import BlobFilter
+from casd.catalogue.values import BlobFilter, Holders
 from casd.errors import NameNotFound
 from casd.model import (
     Blob,
@@ -182,6 +182,11 @@ class SqliteReading:
 
     async def holding_versions(self, uuid: UUID, limit: int) -> tuple[VersionRef, ...]:
         return await self._listings.holding_versions(uuid, limit)
+
+    async def holders(
+        self, uuid: UUID, namespaces: Collection[str] | None, limit: int, now: datetime
+    ) -> Holders | None:
+        return await self._listings.holders(uuid, namespaces, limit, micros(now))
 
     async def tokens(self, limit: int, after: bytes | None) -> Page[Token]:
         return await self._listings.tokens(limit, after)

@@ -24,6 +24,7 @@ NATIVE = Dialect(
         Route("GET", "/v1/blobs", blobs.listing),
         Route("GET", "/v1/blobs/{uuid}", blobs.info, Access.ANYONE),
         Route("DELETE", "/v1/blobs/{uuid}", blobs.delete),
+        Route("GET", "/v1/blobs/{uuid}/holders", blobs.holders),
         Route("GET", "/v1/blobs/{uuid}/metadata", blobs.metadata),
         Route("GET", "/v1/blobs/{uuid}/metadata/{key:[^/]+}", blobs.metadata_value),
         Route("PUT", "/v1/blobs/{uuid}/metadata/{key:[^/]+}", blobs.set_metadata),

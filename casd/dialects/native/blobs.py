@@ -6,11 +6,11 @@ from aiohttp import web
 
 from casd.auth import Principal
 from casd.catalogue.values import BlobFilter
-from casd.dialects.native.render import blob_json, page_json
+from casd.dialects.native.render import blob_json, holders_json, page_json
 from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound
 from casd.model import Blob, BlobView, checked_namespace
 from casd.store import BlobStore, Description
-from casd.web.answers import json_response
+from casd.web.answers import json_response, time_text
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
 from casd.web.metadata import check_metadata_value, checked_metadata_key
@@ -27,6 +27,7 @@ from casd.web.query import (
 from casd.web.receive import announced_size, checked_content_type, checked_text, read_json, receive
 from casd.web.send import IMMUTABLE, IMMUTABLE_PUBLIC, Representation, send
 
+HOLDERS_SHOWN = 1000  # versions; how many there are in all is told beside them
 FILTERS_LIMIT = 16  # each is a look-up in every namespace that is listed: 600 kept all listings waiting for 3 s
 CHECKSUM_HEX_LENGTHS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}
 
@@ -41,8 +42,13 @@ async def add(request: web.Request) -> web.StreamResponse:
     async with await store.stage(size) as staged:
         await receive(request, staged)
         blob = await store.add(principal, namespace, staged, about, expected)
-    headers = {"Location": f"/v1/blobs/{blob.uuid}", "Casd-Blob": str(blob.uuid)}
+    headers = {"Location": f"/v1/blobs/{blob.uuid}", "Casd-Blob": str(blob.uuid), **lease(store, blob)}
     return json_response(blob_json(BlobView(blob)), 201, headers)
+
+
+def lease(store: BlobStore, blob: Blob) -> dict[str, str]:
+    """The header that tells how long the bytes are kept whatever happens to a blob that was stored just now."""
+    return {"Casd-Lease-Until": time_text(blob.created_at + store.grace)}
 
 
 def description(request: web.Request, store: BlobStore) -> Description:
@@ -89,6 +95,19 @@ async def visible_view(store: BlobStore, principal: Principal | None, blob: Blob
     if principal is not None and principal.may_read(namespace):
         return view
     return BlobView(view.blob, view.metadata)
+
+
+async def holders(request: web.Request) -> web.StreamResponse:
+    """What keeps a blob. Other namespaces that have its bytes are told to admins alone."""
+    store, principal, uuid = store_of(request), principal_of(request), uuid_of(request)
+    blob = await store.readable_blob(principal, uuid)
+    found = None
+    if principal.may_read(await store.namespace(blob.namespace)):
+        namespaces = None if principal.is_admin else {*principal.namespaces, blob.namespace}
+        found = await store.catalogue.holders(uuid, namespaces, HOLDERS_SHOWN, store.now())
+    if found is None:
+        raise BlobNotFound(f"there is no blob {uuid}")
+    return json_response(holders_json(found, found.keep_until if principal.is_admin else blob.created_at + store.grace))
 
 
 async def delete(request: web.Request) -> web.StreamResponse:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from aiohttp import web
 
 from casd.auth import Principal
-from casd.dialects.native.blobs import description
+from casd.dialects.native.blobs import description, lease
 from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
 from casd.errors import BlobNotFound, DigestMismatch, InvalidInput, NameNotFound, NotFound
 from casd.model import JSON, Blob, BlobView, Expected, NameInfo, Version, checked_namespace
@@ -55,7 +55,7 @@ async def put(request: web.Request) -> web.StreamResponse:
     async with await store.stage(size) as staged:
         await receive(request, staged)
         version = await store.publish(principal, namespace, name, staged, about, guard=guard, expected=expected)
-    return await created(store, version)
+    return await created(store, version, is_stored=True)
 
 
 async def bind(request: web.Request, namespace: str, name: str) -> web.StreamResponse:
@@ -79,10 +79,12 @@ def check_digests(blob: Blob, expected: Expected) -> None:
         raise DigestMismatch(f"the bytes of blob {blob.uuid} are {blob.digest}, not what Repr-Digest says")
 
 
-async def created(store: BlobStore, version: Version) -> web.Response:
+async def created(store: BlobStore, version: Version, *, is_stored: bool = False) -> web.Response:
     blob = version.blob
     assert blob is not None
     headers = {"Location": version_path(version), "Casd-Blob": str(blob.uuid), "ETag": f'"{blob.digest}"'}
+    if is_stored:
+        headers |= lease(store, blob)
     view = await store.catalogue.view(blob.uuid, store.now()) or BlobView(blob)  # it may be gone again already
     return json_response(version_json(replace(version, view=view)), 201, headers)
 

@@ -1,11 +1,13 @@
 """What the native API answers: its JSON objects, and where they can be found."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from aiohttp import web
 
+from casd.catalogue.values import Holders
 from casd.model import BlobView, NameInfo, Namespace, Page, Token, Version
 from casd.web.answers import json_response, time_text
 from casd.web.query import cursor_text
@@ -32,6 +34,30 @@ def blob_json(view: BlobView) -> dict[str, Any]:
         "expires_at": time_text(blob.expires_at),
         "metadata": view.metadata,
         "names": [{"namespace": ref.namespace, "name": ref.name, "version": ref.number} for ref in view.names],
+    }
+
+
+def holders_json(holders: Holders, lease_until: datetime) -> dict[str, Any]:
+    blob = holders.blob
+    return {
+        "uuid": str(blob.uuid),
+        "namespace": blob.namespace,
+        "size": blob.size,
+        "holds_itself": blob.holds_itself,
+        "expires_at": time_text(blob.expires_at),
+        "version_count": blob.version_count,
+        "versions": [
+            {
+                "namespace": held.ref.namespace,
+                "name": held.ref.name,
+                "version": held.ref.number,
+                "hidden_at": time_text(held.hidden_at),
+            }
+            for held in holders.versions
+        ],
+        "other_blobs": holders.other_blobs,
+        "frees_bytes": 0 if holders.other_blobs else blob.size,
+        "lease_until": time_text(lease_until),
     }
 
 
