@@ -4,7 +4,6 @@ named here alone; whoever wants to know how casd is put together reads this file
 
 import asyncio
 import contextlib
-import fcntl
 import logging
 import os
 import resource
@@ -12,7 +11,6 @@ import secrets
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,6 +19,7 @@ from aiohttp import web
 
 from casd import auth, folder, logs
 from casd.catalogue.sqlite import SqliteCatalogue
+from casd.catalogue.sqlite.schema import check_usable
 from casd.config import Config, ConfigError, EventLoop, load
 from casd.dialects.craftai import CRAFTAI
 from casd.dialects.datapane import DATAPANE
@@ -28,11 +27,12 @@ from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
 from casd.dialects.shakenfist import SHAKENFIST
 from casd.dialects.tus import TUS
-from casd.errors import CasdError, CollectionRefused, FolderInUse, FolderUnusable, Unauthenticated
+from casd.errors import CasdError, CollectionRefused, FolderUnusable, Unauthenticated
 from casd.locks import DigestLocks
 from casd.model import Role, Token
-from casd.payloads.folders import fsync_folder, make_durable_tree
+from casd.payloads.folders import disk_call, fsync_folder, make_durable_tree
 from casd.payloads.local import LocalPayloads
+from casd.payloads.survey import holds_payloads
 from casd.store import BlobStore
 from casd.upkeep import Rules, Upkeep
 from casd.uploads import Uploads
@@ -51,8 +51,6 @@ FIRST_HOME = "default"
 BACKLOG = 1024
 DESCRIPTORS_PER_CONNECTION = 3  # its socket, and while it transfers the payload's file and a copy of the socket's
 OWN_DESCRIPTORS = 64  # catalogue, logs, event loop: 20 to 30 are open in an idle daemon
-LOCK_TRIES = 5
-LOCK_PAUSE_S = 0.05
 
 
 def serve(config_file: Path | None, overrides: Mapping[str, object]) -> int:
@@ -137,9 +135,7 @@ async def running(config: Config) -> AsyncIterator[str]:
     async with contextlib.AsyncExitStack() as stack:
         payloads = await LocalPayloads.create(data, config.storage.reserve_bytes)
         stack.push_async_callback(payloads.close)
-        catalogue = await SqliteCatalogue.open(
-            data / folder.CATALOGUE, new_uuid, payloads_exist=await has_any(payloads)
-        )
+        catalogue = await SqliteCatalogue.open(data / folder.CATALOGUE, new_uuid, payloads_exist=holds_payloads(data))
         stack.push_async_callback(catalogue.close)
         locks = DigestLocks()
         grace = timedelta(seconds=config.upkeep.grace_s)
@@ -243,42 +239,38 @@ def folder_state(config: Config) -> str:
 
 @contextlib.contextmanager
 def locked_folder(config: Config) -> Iterator[None]:
-    """Hold the data folder, made if it may be. Raises FolderUnusable, FolderInUse; nothing is touched then."""
+    """Hold the data folder, made if it may be, and found fit to be served.
+
+    Raises FolderUnusable, FolderInUse, CatalogueUnusable; nothing is touched then.
+    """
     data = config.storage.data
     if config.storage.must_exist and not data.is_dir():
         raise FolderUnusable(f"{data} is not there and [storage] must_exist is set: is its file system mounted?")
     try:
         make_durable_tree(data)
-        lock = os.open(data / folder.LOCK, os.O_RDWR | os.O_CREAT, 0o600)
     except OSError as error:
         raise FolderUnusable(
             f"{data} cannot be used: {error.strerror}; casd wants a folder it may write: name another with --data"
         ) from error
-    try:
-        if not take(lock):
-            raise FolderInUse(f"another casd serves {data}; stop it, or name another folder with --data")
+    with folder.held(data):
+        check_before_touching(data)
         yield
-    finally:
-        os.close(lock)
 
 
-def take(lock: int) -> bool:
-    """Hold the lock; returns whether it was free. A client may have it for a moment (`folder.is_locked`)."""
-    for _ in range(LOCK_TRIES):
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(LOCK_PAUSE_S)
-        else:
-            return True
-    return False
+def check_before_touching(data: Path) -> None:
+    """Raise CatalogueUnusable, FolderUnusable for a folder that must not be served as it is."""
+    if (data / folder.BACKUP).exists():
+        raise FolderUnusable(
+            f"{data} is a backup, which serving would change: `casd restore {data} FOLDER` makes a data folder of it"
+        )
+    check_usable(data / folder.CATALOGUE, holds_payloads(data))
 
 
 @contextlib.contextmanager
 def announced(data: Path, address: str) -> Iterator[None]:
     """While it lasts, clients on this machine find the address in the data folder."""
     file = data / folder.ADDRESS
-    write_private(file, address + "\n")
+    disk_call(f"writing {file}", write_private, file, address + "\n")
     try:
         yield
     finally:
@@ -312,7 +304,7 @@ async def ensure_admin_token(store: BlobStore, data: Path) -> None:
     secret = auth.new_secret()
     token = Token(new_uuid(), "admin", Role.ADMIN, (FIRST_HOME,), now, None)
     await store.catalogue.add_token(token, auth.secret_hash(secret))
-    await asyncio.to_thread(write_private, file, secret + "\n")
+    await asyncio.to_thread(disk_call, f"writing {file}", write_private, file, secret + "\n")
     log.info("admin token made file=%s", file)
     if sys.stderr.isatty():
         print(f"admin token: {secret}", file=sys.stderr)  # noqa: T201  # shown once, never logged
@@ -321,12 +313,6 @@ async def ensure_admin_token(store: BlobStore, data: Path) -> None:
 async def ensure_signing_key(store: BlobStore) -> None:
     if await store.catalogue.signing_key() is None:
         await store.catalogue.add_signing_key(secrets.token_bytes(32), store.now())
-
-
-async def has_any(payloads: LocalPayloads) -> bool:
-    async for _ in payloads.scan():
-        return True
-    return False
 
 
 # -- background work ----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Starting on whatever a folder may hold: a clear refusal that touches nothing, or a start that loses nothing."""
 
+import contextlib
 import os
 import random
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from casd import folder
 from tests.conftest import Daemon, skip_loudly
 from tests.crash.asking import ask, data_of, listed_blobs, post
 from tests.crash.folder import CATALOGUE, check_catalogue, everything, incoming, payload_files, payload_path, sha512
@@ -148,6 +150,46 @@ def without_a_table(catalogue: Path) -> None:
     sql(catalogue, "CREATE TABLE t (a)", "DROP TABLE t")
 
 
+def a_folder(catalogue: Path) -> None:
+    catalogue.unlink()
+    catalogue.mkdir()
+
+
+def a_link(catalogue: Path) -> None:
+    """SQLite would keep its WAL where the link points to, where nobody looks for it."""
+    elsewhere = catalogue.parent.parent / "elsewhere.sqlite3"
+    catalogue.rename(elsewhere)
+    catalogue.symlink_to(elsewhere)
+
+
+def a_link_to_nowhere(catalogue: Path) -> None:
+    catalogue.unlink()
+    catalogue.symlink_to("nowhere")
+
+
+def a_pipe(catalogue: Path) -> None:
+    """Nobody writes into it: whoever opens it to read waits for ever."""
+    catalogue.unlink()
+    os.mkfifo(catalogue)
+
+
+def of_somebody_else(catalogue: Path) -> None:
+    if os.geteuid() != 0:
+        skip_loudly("only root can give files away")
+    os.chown(catalogue, 12345, 12345)
+
+
+def with_a_wal_that_is_a_folder(catalogue: Path) -> None:
+    catalogue.with_name(catalogue.name + "-wal").mkdir()
+
+
+def without_its_folders(catalogue: Path) -> None:
+    """A refusal makes none of them."""
+    shutil.rmtree(catalogue.parent / "incoming")
+    shutil.rmtree(catalogue.parent / "quarantine")
+    garbage_header(catalogue)
+
+
 def overwrite(path: Path, offset: int, data: bytes) -> None:
     with path.open("r+b") as file:
         file.seek(offset)
@@ -173,6 +215,12 @@ DAMAGES = [
     (newer_schema, "start the newer casd again"),
     (foreign, "point [storage] data elsewhere"),
     (foreign_with_a_wal, "point [storage] data elsewhere"),
+    (a_folder, "is a folder: casd wants the file itself"),
+    (a_link, "is a symbolic link: casd wants the file itself"),
+    (a_link_to_nowhere, "is a symbolic link"),
+    (a_pipe, "is a pipe"),
+    (of_somebody_else, "belongs to user 12345, casd runs as root: run it as user 12345, or"),
+    (without_its_folders, "restore it from a backup"),
 ]
 
 
@@ -181,7 +229,7 @@ def test_an_unusable_catalogue_is_refused_with_advice_and_nothing_is_touched(
     stopped: Daemon, damage: Damage, advice: str
 ) -> None:
     damage(stopped.data / CATALOGUE)
-    before = everything(stopped.data)
+    before, times = everything(stopped.data), touched_at(stopped.data)
 
     said = refusal(stopped)
 
@@ -189,6 +237,67 @@ def test_an_unusable_catalogue_is_refused_with_advice_and_nothing_is_touched(
     assert advice in said
     assert "-wal" not in said
     assert everything(stopped.data) == before
+    assert touched_at(stopped.data) == times
+
+
+def touched_at(data: Path) -> dict[str, tuple[int, ...]]:
+    """Kind, mode, owner, size and time of each entry, the folder's own too."""
+    facts = {str(path): path.lstat() for path in (data, *data.rglob("*"))}
+    return {path: (it.st_mode, it.st_uid, it.st_size, it.st_mtime_ns) for path, it in facts.items()}
+
+
+def test_a_catalogue_that_is_lost_names_both_ways_out(stopped: Daemon) -> None:
+    missing(stopped.data / CATALOGUE)
+
+    said = refusal(stopped)
+
+    assert "`casd help backup`" in said
+    assert "`casd fsck --rebuild`" in said
+
+
+def test_a_wal_without_its_catalogue_is_refused_and_kept(new_daemon: NewDaemon) -> None:
+    """SQLite would empty it, and with it what was acknowledged last. There need be no payload: tokens are in it too."""
+    daemon = new_daemon().start()
+    daemon.kill()
+    wal = daemon.data / f"{CATALOGUE}-wal"
+    assert wal.stat().st_size > 0
+    missing(daemon.data / CATALOGUE)
+    before, times = everything(daemon.data), touched_at(daemon.data)
+
+    said = refusal(daemon)
+
+    assert f"{CATALOGUE} is missing, but {wal.name} is there" in said
+    assert everything(daemon.data) == before
+    assert touched_at(daemon.data) == times
+
+
+def test_a_wal_that_is_no_file_is_refused(stopped: Daemon) -> None:
+    with_a_wal_that_is_a_folder(stopped.data / CATALOGUE)
+    times = touched_at(stopped.data)
+
+    said = refusal(stopped)
+
+    assert f"{CATALOGUE}-wal is a folder" in said
+    assert touched_at(stopped.data) == times
+
+
+def test_a_backup_is_not_served(stopped: Daemon) -> None:
+    (stopped.data / "backup.json").write_text("{}")
+    times = touched_at(stopped.data)
+
+    said = refusal(stopped)
+
+    assert "is a backup" in said
+    assert f"`casd restore {stopped.data} FOLDER`" in said
+    assert touched_at(stopped.data) == times
+
+
+def test_a_folder_that_a_tool_is_at_work_on_is_refused_by_the_tools_name(stopped: Daemon) -> None:
+    with folder.held(stopped.data, "fsck"):
+        said = refusal(stopped)
+
+    assert f"casd fsck (process {os.getpid()}) is at work on {stopped.data}" in said
+    assert_serves(stopped.start(), PAYLOADS)
 
 
 @pytest.mark.parametrize("damage", [garbage_header, truncated_within_its_header, missing, empty])
@@ -313,6 +422,30 @@ def mount(*arguments: str) -> None:
     done = subprocess.run(["mount", *arguments], capture_output=True, text=True)
     if done.returncode:
         skip_loudly(f"mount is not permitted here: {done.stderr.strip()}")
+
+
+def test_a_disk_that_is_full_at_the_start_is_told_and_costs_nothing(model: Path, tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "small" / "data")
+    daemon.data.parent.mkdir()
+    mount("-t", "tmpfs", "-o", "size=4m", "tmpfs", str(daemon.data.parent))
+    try:
+        shutil.copytree(model, daemon.data)
+        filler = daemon.data.parent / "filler"
+        with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        before = everything(daemon.data)
+
+        said = refusal(daemon)
+
+        assert "full" in said or "No space" in said
+        kept = {name: content for name, content in everything(daemon.data).items() if not name.endswith("-wal")}
+        assert kept == before
+        filler.unlink()
+        assert_serves(daemon.start(), PAYLOADS)
+        assert daemon.stop() == 0
+    finally:
+        subprocess.run(["umount", "-l", str(daemon.data.parent)], check=True)
 
 
 def test_a_data_folder_that_is_a_file_is_refused(new_daemon: NewDaemon) -> None:

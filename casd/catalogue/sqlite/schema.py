@@ -4,8 +4,10 @@ Migrations are numbered files that are never edited; each is applied in one tran
 """
 
 import os
+import pwd
 import re
 import sqlite3
+import stat
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from importlib import resources
@@ -16,6 +18,7 @@ from casd.errors import CatalogueUnusable
 APPLICATION_ID = 0x63617364  # "casd", in the file's header
 JOURNAL_LIMIT_BYTES = 64 << 20  # a WAL that grew past this is cut back at its next checkpoint
 READ_CACHE_KIB = 64 << 10  # page cache per connection
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFLNK: "a symbolic link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket"}
 MIGRATION_NAME = re.compile(r"(\d{4})_\w+\.sql")
 RECORD = """
 CREATE TABLE IF NOT EXISTS schema_migration (
@@ -27,16 +30,9 @@ CREATE TABLE IF NOT EXISTS schema_migration (
 def open_writer(path: Path, payloads_exist: bool) -> sqlite3.Connection:
     """Return the writing connection of a catalogue that is sound and of this casd's schema, made if absent.
 
-    Raises CatalogueUnusable, with nothing touched, if the file is damaged, foreign or newer, or if it is missing
-    or empty while payloads exist: an empty catalogue would make garbage of all of them.
+    Raises CatalogueUnusable, with nothing touched, as `check_usable` does.
     """
-    is_empty = not path.exists() or path.stat().st_size == 0
-    # A file of SQLite's without a table is as empty: a failed restore leaves one.
-    if (is_empty or check_file(path) == 0) and payloads_exist:
-        raise CatalogueUnusable(
-            f"{path} is {'empty' if path.exists() else 'missing'}, but payloads exist: {restore(path)}; or move the "
-            "payloads folder away to start anew"
-        )
+    check_usable(path, payloads_exist)
     # It holds signing keys: for the owner's eyes alone. SQLite makes -wal and -shm with the same permissions.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -61,19 +57,65 @@ def open_writer(path: Path, payloads_exist: bool) -> sqlite3.Connection:
     return db
 
 
+def check_usable(path: Path, payloads_exist: bool) -> None:
+    """Raise CatalogueUnusable, with nothing touched, for what is no sound catalogue of this casd's or an older schema.
+
+    So is one that is missing or empty while payloads exist: an empty catalogue would make garbage of all of them.
+    """
+    is_empty = not has_bytes(path)
+    # A file of SQLite's without a table is as empty: a failed restore leaves one.
+    if (is_empty or check_file(path) == 0) and payloads_exist:
+        raise CatalogueUnusable(
+            f"{path} is {'empty' if path.exists() else 'missing'}, but payloads exist: {restore(path)}; or move the "
+            "payloads folder away to start anew"
+        )
+    wal = path.with_name(path.name + "-wal")
+    if is_empty and has_bytes(wal):  # SQLite would drop what is in it
+        raise CatalogueUnusable(f"{path} is missing, but {wal.name} is there: {restore(path)}")
+
+
+def has_bytes(path: Path) -> bool:
+    """Whether a file of ours is there and not empty. Raises CatalogueUnusable for what is not such a file at all."""
+    try:
+        facts = path.lstat()
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISREG(facts.st_mode):
+        # Behind a link SQLite would put its -wal where the link points to, and a pipe would never answer.
+        kind = KINDS.get(stat.S_IFMT(facts.st_mode), "a device")
+        raise CatalogueUnusable(f"{path} is {kind}: casd wants the file itself there; move this away and put it there")
+    if facts.st_uid != os.geteuid():
+        # Root could open it, and would leave a -wal behind that its owner cannot.
+        raise CatalogueUnusable(
+            f"{path} belongs to {user(facts.st_uid)}, casd runs as {user(os.geteuid())}: run it as "
+            f"{user(facts.st_uid)}, or give the whole data folder to {user(os.geteuid())} (chown -R)"
+        )
+    return facts.st_size > 0
+
+
+def user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
+
+
 def check_file(path: Path) -> int:
     """The number of the last migration applied, 0 for a file that has no table yet. Writes nothing.
 
     Raises CatalogueUnusable unless the file is casd's, whole, and of a schema this casd knows.
     """
-    with path.open("rb") as file:
-        header = file.read(100)
+    try:
+        with path.open("rb") as file:
+            header = file.read(100)
+    except OSError as error:
+        raise CatalogueUnusable(f"{path} cannot be read: {error.strerror}; is the disk failing?") from error
     if not header.startswith(b"SQLite format 3\0") or len(header) < 100:
         raise CatalogueUnusable(f"{path} is not an SQLite file (damaged?); {restore(path)}")
     page_size = int.from_bytes(header[16:18]) or 1
     page_size = 65536 if page_size == 1 else page_size
     wal = path.with_name(path.name + "-wal")
-    has_wal = wal.exists() and wal.stat().st_size > 0
+    has_wal = has_bytes(wal)
     # A crash in mid checkpoint leaves the file short of what its header says, and the WAL makes it whole again.
     if not has_wal and path.stat().st_size < page_size * int.from_bytes(header[28:32]):
         raise CatalogueUnusable(f"{path} is shorter than its header says: {restore(path)}")
@@ -105,8 +147,8 @@ def restore(path: Path) -> str:
     """What to do about a catalogue that is lost. SQLite would play the lost one's WAL into the restored one."""
     advice = "restore it from a backup"
     if path.with_name(path.name + "-wal").exists():
-        return f"{advice}, after moving {path.name}-wal and {path.name}-shm away: they belong to the lost one"
-    return advice
+        advice += f", after moving {path.name}-wal and {path.name}-shm away: they belong to the lost one"
+    return f"{advice} (`casd help backup`); without one, `casd fsck --rebuild` finds the bytes, not their names"
 
 
 def read_only(path: Path) -> str:
