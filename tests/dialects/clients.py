@@ -6,7 +6,7 @@ Who asks for the same list shares the environment that `client_environment` make
 from pathlib import Path
 
 HERE = Path(__file__).parent
-CRAFT_AI = ("0.15.0", "0.19.0", "0.46.2", "0.74.7")
+CRAFT_AI = ("0.15.0", "0.19.0", "0.46.2", "0.53.0", "0.55.2", "0.66.1", "0.74.7")
 DATAPANE = ("0.8.6", "0.12.1")
 # Wheels only, but for what has none for this Python.
 OLD_DATAPANE_OPTIONS = ["--only-binary=:all:", "--no-binary=bokeh,stringcase,MarkupSafe,folium,mistune"]

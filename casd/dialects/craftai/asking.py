@@ -17,7 +17,7 @@ FORM_LIMIT_BYTES = 64 << 10
 FORM_FIELDS = 100
 PATH = "path_to_object"
 
-_CLIENT = re.compile(r"craft-ai-sdk@(\d{1,6})\.(\d{1,6})", re.ASCII)
+_CLIENT = re.compile(r"craft-ai-sdk@(\d{1,6})\.(\d{1,6})(?:\.(\d{1,6}))?", re.ASCII)
 
 
 def environment_of(request: web.Request) -> str:
@@ -27,10 +27,10 @@ def environment_of(request: web.Request) -> str:
     return principal_of(request).home
 
 
-def sdk_version(request: web.Request) -> tuple[int, int] | None:
-    """Major and minor; None for SDKs before 0.15, and for other clients."""
+def sdk_version(request: web.Request) -> tuple[int, int, int] | None:
+    """Major, minor and patch; None for SDKs before 0.15, and for other clients."""
     match = _CLIENT.match(request.headers.get("craft-ai-client", ""))
-    return (int(match[1]), int(match[2])) if match else None
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else None
 
 
 def path_of(text: object) -> str:

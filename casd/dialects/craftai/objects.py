@@ -29,7 +29,7 @@ from casd.web.signed import READ
 log = logging.getLogger(__name__)
 
 PAGE = 1000
-PAGED_SINCE = (0, 34)  # SDKs from here on read pages, {items, continuation_token}; older ones one array of all
+PAGED_SINCE = (0, 34, 0)  # SDKs from here on read pages, {items, continuation_token}; older ones one array of all
 
 
 async def listing(request: web.Request) -> web.StreamResponse:
