@@ -186,6 +186,17 @@ class NameInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Naming:
+    """What storing a version says of its name; all of it holds from the version's transaction on."""
+
+    keep_versions: int | None = None  # the rule of a name that this makes
+    unless_same: bool = False  # bytes that the newest version has already add no version; the rest holds all the same
+    source_url: str | None = None  # where the name comes from; None leaves what is known
+    source_url_if_new: str | None = None  # the same, of a name that this makes
+    shared: bool = False  # with everybody; False leaves it as it is
+
+
+@dataclass(frozen=True, slots=True)
 class Namespace:
     """Who owns blobs and names."""
 

@@ -13,7 +13,7 @@ from uuid import UUID
 
 from casd.auth import Principal
 from casd.catalogue.base import Catalogue
-from casd.catalogue.values import NO_GUARD
+from casd.catalogue.values import NO_GUARD, NO_NAMING
 from casd.errors import (
     BlobNotFound,
     NameNotFound,
@@ -34,6 +34,7 @@ from casd.model import (
     Guard,
     NameInfo,
     Namespace,
+    Naming,
     NewBlob,
     Receipt,
     Version,
@@ -260,13 +261,10 @@ class BlobStore:
         guard: Guard = NO_GUARD,
         expected: Expected = ANYTHING,
         finishes: UUID | None = None,
-        keep_versions: int | None = None,
-        unless_same: bool = False,
+        naming: Naming = NO_NAMING,
     ) -> Version:
-        """The next version of the name, holding a new blob of the staged bytes.
+        """The next version of the name, holding a new blob of the staged bytes; of equal ones, see `Naming`.
 
-        With `unless_same` bytes that the newest version has already add none: that one is returned.
-        `keep_versions` is the rule of the name if this makes it.
         Raises as `add`, and PreconditionFailed if the guard does not hold in the transaction.
         """
         await self.writable_namespace(principal, namespace)
@@ -283,8 +281,7 @@ class BlobStore:
                 self.now(),
                 self._keep_until(),
                 finishes,
-                keep_versions,
-                unless_same,
+                naming,
             )
 
         return await self._commit(staged, receipt, record)
@@ -324,8 +321,7 @@ class BlobStore:
         name: str,
         *,
         guard: Guard = NO_GUARD,
-        keep_versions: int | None = None,
-        unless_same: bool = False,
+        naming: Naming = NO_NAMING,
     ) -> Version:
         """The next version of the name, holding a blob that is there. The rest as in `publish`.
 
@@ -335,8 +331,8 @@ class BlobStore:
         await self.writable_namespace(principal, namespace)
         await self.members_blob(principal, blob)
         new = NewBlob(self.new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
-        now, until, rules = self.now(), self._keep_until(), (keep_versions, unless_same)
-        return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, *rules)
+        now, until = self.now(), self._keep_until()
+        return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming)
 
     async def hide(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> Version:
         """A delete marker. Raises NameNotFound if the name is absent or hidden."""

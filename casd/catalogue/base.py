@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from casd.catalogue.values import NO_GUARD, BlobFilter, Expired, Holders, Totals, Unreferenced, UploadTotals
+from casd.catalogue.values import NO_GUARD, NO_NAMING, BlobFilter, Expired, Holders, Totals, Unreferenced, UploadTotals
 from casd.model import (
     JSON,
     Blob,
@@ -21,6 +21,7 @@ from casd.model import (
     NamedKey,
     NameInfo,
     Namespace,
+    Naming,
     NewBlob,
     Page,
     Receipt,
@@ -173,14 +174,13 @@ class Catalogue(Protocol):
         now: datetime,
         keep_until: datetime,
         finishes: UUID | None = None,
-        keep_versions: int | None = None,
-        unless_same: bool = False,
+        naming: Naming = NO_NAMING,
     ) -> Version:
         """The next version of the name, holding a new blob that only it holds. Retention is applied.
 
-        With `unless_same` the newest version is returned as it stands if it has these bytes already.
-        The upload `finishes` has become the blob in the same transaction. `keep_versions` is the rule of the name if
-        this makes it. Raises NamespaceNotFound, PreconditionFailed, UploadNotFound.
+        With `naming.unless_same` the newest version is returned as it stands if it has these bytes already.
+        The upload `finishes` has become the blob in the same transaction. Raises NamespaceNotFound, PreconditionFailed,
+        UploadNotFound.
         """
 
     async def bind(
@@ -192,13 +192,12 @@ class Catalogue(Protocol):
         published_by: str | None,
         now: datetime,
         keep_until: datetime,
-        keep_versions: int | None = None,
-        unless_same: bool = False,
+        naming: Naming = NO_NAMING,
     ) -> Version:
         """The next version of the name, holding `blob`; of another namespace, a copy of it, made as `new`.
 
-        A copy has content type and filename, not metadata. `keep_versions` and `unless_same` as in `publish`. Raises
-        BlobNotFound, NamespaceNotFound, PreconditionFailed.
+        A copy has content type and filename, not metadata. `naming` as in `publish`. Raises BlobNotFound,
+        NamespaceNotFound, PreconditionFailed.
         """
 
     async def hide_name(

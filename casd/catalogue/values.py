@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from casd.model import Blob, Digest, Guard, VersionRef
+from casd.model import Blob, Digest, Guard, Naming, VersionRef
 
 NO_GUARD = Guard()
+NO_NAMING = Naming()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from typing import Any
 from uuid import UUID
 
 from casd.auth import Principal
+from casd.catalogue.values import NO_NAMING
 from casd.errors import (
     CasdError,
     Conflict,
@@ -26,7 +27,7 @@ from casd.errors import (
     UploadMismatch,
     UploadNotFound,
 )
-from casd.model import Digest, Expected, Upload
+from casd.model import Digest, Expected, Naming, Upload
 from casd.payloads.base import Staged
 from casd.store import BlobStore, Description
 from casd.tasks import to_the_end
@@ -58,8 +59,7 @@ class Target:
 
     namespace: str
     name: str | None  # None: a blob that holds itself
-    keep_versions: int | None = None  # the rule of the name if this makes it
-    unless_same: bool = False  # bytes that the newest version has already add none
+    naming: Naming = NO_NAMING
 
 
 class Uploads:
@@ -329,7 +329,7 @@ class Uploads:
     async def finish(self, principal: Principal, session: Session, target: Target | None = None) -> None:
         """The upload becomes a blob of the bytes up to its offset. Raises as `complete`."""
         upload, store = session.upload, self.store
-        target = target or Target(upload.namespace, upload.name, upload.keep_versions)
+        target = target or Target(upload.namespace, upload.name, Naming(upload.keep_versions))
         staged = await self.open(session)
         about = Description(upload.content_type, upload.filename)
         expected = Expected(upload.offset, upload.digest.raw if upload.digest else None)
@@ -338,7 +338,7 @@ class Uploads:
             if target.name is None:
                 await store.add(principal, target.namespace, staged, about, **more)
             else:
-                more |= {"keep_versions": target.keep_versions, "unless_same": target.unless_same}
+                more["naming"] = target.naming
                 await store.publish(principal, target.namespace, target.name, staged, about, **more)
         except BaseException as error:
             session.staged = None

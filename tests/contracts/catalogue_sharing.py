@@ -7,7 +7,7 @@ import pytest
 
 from casd.catalogue.values import NO_GUARD
 from casd.errors import MetadataKeyNotFound, NamedKeyNotFound, NameNotFound, NamespaceNotFound, TooLarge
-from casd.model import NamedKey, NameInfo, Role, Token, Version
+from casd.model import NamedKey, NameInfo, Naming, Role, Token, Version
 from tests.contracts.desk import ALICE, BOB, NAME, Desk, every_page
 from tests.contracts.oracle import receipt_of
 
@@ -15,7 +15,14 @@ from tests.contracts.oracle import receipt_of
 async def publish_unless_same(desk: Desk, data: bytes, name: str = NAME, **more: Any) -> Version:
     new = desk.new_blob()
     return await desk.catalogue.publish(
-        new, receipt_of(data), name, NO_GUARD, None, desk.clock(), desk.keep_until, unless_same=True, **more
+        new,
+        receipt_of(data),
+        name,
+        NO_GUARD,
+        None,
+        desk.clock(),
+        desk.keep_until,
+        naming=Naming(unless_same=True, **more),
     )
 
 
@@ -53,6 +60,37 @@ class SharingContract:
 
         assert (await desk.publish(data=b"one")).number == 2
 
+    async def test_what_storing_says_of_the_name_holds_with_the_version_and_with_equal_bytes_too(
+        self, desk: Desk
+    ) -> None:
+        async def known() -> tuple[str | None, bool, int | None]:
+            info = await desk.catalogue.name_info(ALICE, NAME)
+            assert info is not None
+            return info.source_url, info.shared, info.keep_versions
+
+        await publish_unless_same(desk, b"one", source_url_if_new="http://first", keep_versions=2)
+        assert await known() == ("http://first", False, 2)
+        await publish_unless_same(desk, b"two", source_url_if_new="http://again", keep_versions=3)
+        assert await known() == ("http://first", False, 2)
+        await publish_unless_same(desk, b"two", source_url="http://other", shared=True)
+        assert await known() == ("http://other", True, 2)
+        assert await desk.numbers() == [1, 2]
+        await publish_unless_same(desk, b"three")
+        assert await known() == ("http://other", True, 2)
+
+    async def test_what_binding_says_of_the_name_holds_with_the_version(self, desk: Desk) -> None:
+        blob = await desk.add()
+
+        for naming in (Naming(source_url="http://x"), Naming(unless_same=True, shared=True)):
+            await desk.catalogue.bind(
+                blob.uuid, desk.new_blob(), NAME, NO_GUARD, None, desk.clock(), desk.keep_until, naming=naming
+            )
+
+        info = await desk.catalogue.name_info(ALICE, NAME)
+        assert info is not None
+        assert (info.source_url, info.shared) == ("http://x", True)
+        assert await desk.numbers() == [1]
+
     async def test_equal_bytes_un_hide_a_name(self, desk: Desk) -> None:
         await publish_unless_same(desk, b"one")
         await desk.hide()
@@ -68,7 +106,7 @@ class SharingContract:
         async def bound(blob: Any) -> Version:
             new = desk.new_blob()
             return await desk.catalogue.bind(
-                blob.uuid, new, NAME, NO_GUARD, None, desk.clock(), desk.keep_until, unless_same=True
+                blob.uuid, new, NAME, NO_GUARD, None, desk.clock(), desk.keep_until, naming=Naming(unless_same=True)
             )
 
         assert await bound(same) == first
@@ -82,7 +120,14 @@ class SharingContract:
 
         for name in ("made", "there"):
             await desk.catalogue.bind(
-                blob.uuid, desk.new_blob(), name, NO_GUARD, None, desk.clock(), desk.keep_until, keep_versions=2
+                blob.uuid,
+                desk.new_blob(),
+                name,
+                NO_GUARD,
+                None,
+                desk.clock(),
+                desk.keep_until,
+                naming=Naming(keep_versions=2),
             )
 
         assert (await desk.catalogue.name_info(ALICE, "made")).keep_versions == 2

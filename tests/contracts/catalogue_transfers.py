@@ -9,7 +9,7 @@ import pytest
 
 from casd.catalogue.values import NO_GUARD, UploadTotals
 from casd.errors import NamespaceNotFound, PreconditionFailed, TooManyUploads, UploadNotFound
-from casd.model import ByteRange, Guard, Role, Token, Upload, UploadPart
+from casd.model import ByteRange, Guard, Naming, Role, Token, Upload, UploadPart
 from tests.contracts.desk import ALICE, NAME, Desk
 from tests.contracts.oracle import digest_of, receipt_of
 
@@ -221,7 +221,7 @@ class TransferContract:
             for name in ("old", "new"):
                 new = desk.new_blob()
                 await desk.catalogue.publish(
-                    new, receipt_of(b"x"), name, NO_GUARD, None, desk.clock(), desk.keep_until, keep_versions=1
+                    new, receipt_of(b"x"), name, NO_GUARD, None, desk.clock(), desk.keep_until, naming=Naming(1)
                 )
 
         assert await desk.numbers("old") == [1, 2, 3, 4]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from casd.errors import Forbidden, NamespaceNotFound, StorageFailed, TooLarge, UploadBusy, UploadNotFound
-from casd.model import Upload
+from casd.model import Naming, Upload
 from casd.uploads import Target
 from casd.uploads.whole import appending_whole
 from tests.contracts.oracle import some_bytes
@@ -147,7 +147,7 @@ async def finished(house: House, data: bytes, target: Target) -> Upload:
 
 
 async def test_an_upload_becomes_what_is_said_at_its_end(house: House) -> None:
-    target = Target("alice", "a/b", keep_versions=2, unless_same=True)
+    target = Target("alice", "a/b", Naming(keep_versions=2, unless_same=True))
 
     first, again, second = [await finished(house, data, target) for data in (b"one", b"one", b"two")]
 

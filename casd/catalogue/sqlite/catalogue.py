@@ -13,7 +13,7 @@ from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.reading import SqliteReading
 from casd.catalogue.sqlite.rows import in_list, micros
 from casd.catalogue.sqlite.writer import Touched, Writer
-from casd.catalogue.values import NO_GUARD, Expired, Totals, Unreferenced, UploadTotals
+from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals
 from casd.errors import NameNotFound, StorageFailed
 from casd.model import (
     JSON,
@@ -23,6 +23,7 @@ from casd.model import (
     NamedKey,
     NameInfo,
     Namespace,
+    Naming,
     NewBlob,
     Page,
     Receipt,
@@ -94,13 +95,11 @@ class SqliteCatalogue(SqliteReading):
         now: datetime,
         keep_until: datetime,
         finishes: UUID | None = None,
-        keep_versions: int | None = None,
-        unless_same: bool = False,
+        naming: Naming = NO_NAMING,
     ) -> Version:
         at, until, uuids = micros(now), micros(keep_until), self._new_uuid
-        rules = (keep_versions, unless_same)
         return await self._writer.write(
-            names.publish, new, receipt, name, guard, published_by, at, until, uuids, finishes, *rules
+            names.publish, new, receipt, name, guard, published_by, at, until, uuids, finishes, naming
         )
 
     async def bind(
@@ -112,12 +111,10 @@ class SqliteCatalogue(SqliteReading):
         published_by: str | None,
         now: datetime,
         keep_until: datetime,
-        keep_versions: int | None = None,
-        unless_same: bool = False,
+        naming: Naming = NO_NAMING,
     ) -> Version:
         at, until, uuids = micros(now), micros(keep_until), self._new_uuid
-        rules = (keep_versions, unless_same)
-        return await self._writer.write(names.bind, blob, new, name, guard, published_by, at, until, uuids, *rules)
+        return await self._writer.write(names.bind, blob, new, name, guard, published_by, at, until, uuids, naming)
 
     async def hide_name(
         self, namespace: str, name: str, guard: Guard, published_by: str | None, now: datetime

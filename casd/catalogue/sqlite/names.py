@@ -18,9 +18,9 @@ from casd.catalogue.sqlite.rows import (
     version_of,
 )
 from casd.catalogue.sqlite.writer import Touched
-from casd.catalogue.values import NO_GUARD
+from casd.catalogue.values import NO_GUARD, NO_NAMING
 from casd.errors import BlobNotFound, Conflict, NameNotFound, PreconditionFailed, VersionNotFound
-from casd.model import Digest, Guard, NewBlob, Receipt, Version, VersionRef
+from casd.model import Digest, Guard, Naming, NewBlob, Receipt, Version, VersionRef
 
 COUNT_UP = """
 INSERT INTO name_counter (namespace_id, name, last_number, last_created_at) VALUES (:namespace, :name, 1, :now)
@@ -29,8 +29,8 @@ ON CONFLICT (namespace_id, name) DO UPDATE SET
 RETURNING last_number, last_created_at
 """
 INSERT_NAME = """
-INSERT INTO name (uuid, namespace_id, name, created_at, keep_versions)
-VALUES (:uuid, :namespace, :name, :now, :keep_versions)
+INSERT INTO name (uuid, namespace_id, name, created_at, keep_versions, source_url)
+VALUES (:uuid, :namespace, :name, :now, :keep_versions, :source_url)
 ON CONFLICT (namespace_id, name) DO NOTHING
 """
 SELECT_NEWEST = f"""
@@ -73,21 +73,21 @@ def publish(
     keep_until: int,
     new_uuid: Callable[[], UUID],
     finishes: UUID | None,
-    keep_versions: int | None,
-    unless_same: bool,
+    naming: Naming,
 ) -> Version:
     namespace = namespace_id(db, new.namespace)
     check_guard(db, guard, new.namespace, name)
     payload_id = blobs.store_payload(db, touched, receipt, now, keep_until)
-    same = newest_with(db, new.namespace, name, receipt.digest) if unless_same else None
+    same = newest_with(db, new.namespace, name, receipt.digest) if naming.unless_same else None
     if same is not None and same.blob is not None:
         uploads.finish(db, finishes, same.blob.uuid, receipt)
+        describe(db, touched, new.namespace, name, naming)
         return same
     uploads.finish(db, finishes, new.uuid, receipt)
     blob_id = blobs.insert_blob(db, new, namespace, payload_id, False, now)
-    return add_version(
-        db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, keep_versions
-    )
+    version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
+    describe(db, touched, new.namespace, name, naming)
+    return version
 
 
 def bind(
@@ -101,14 +101,14 @@ def bind(
     now: int,
     keep_until: int,
     new_uuid: Callable[[], UUID],
-    keep_versions: int | None,
-    unless_same: bool,
+    naming: Naming,
 ) -> Version:
     namespace = namespace_id(db, new.namespace)
     blob_id = blobs.living_blob_id(db, blob, now)
     check_guard(db, guard, new.namespace, name)
-    same = newest_with(db, new.namespace, name, blobs.blob_by_id(db, blob_id).digest) if unless_same else None
+    same = newest_with(db, new.namespace, name, blobs.blob_by_id(db, blob_id).digest) if naming.unless_same else None
     if same is not None:
+        describe(db, touched, new.namespace, name, naming)
         return same
     owner, payload_id, content_type, filename = db.execute(
         "SELECT namespace_id, payload_id, content_type, filename FROM blob WHERE id = ?", (blob_id,)
@@ -116,9 +116,9 @@ def bind(
     if owner != namespace:
         copy = NewBlob(new.uuid, new.namespace, content_type, filename)
         blob_id = blobs.insert_blob(db, copy, namespace, payload_id, False, now)
-    return add_version(
-        db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, keep_versions
-    )
+    version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
+    describe(db, touched, new.namespace, name, naming)
+    return version
 
 
 def newest_with(db: sqlite3.Connection, namespace: str, name: str, digest: Digest) -> Version | None:
@@ -142,16 +142,13 @@ def add_version(
     now: int,
     keep_until: int,
     new_uuid: Callable[[], UUID],
-    keep_versions: int | None = None,
+    naming: Naming = NO_NAMING,
 ) -> Version:
-    """The next version, which holds the blob; None for a delete marker.
-
-    The name is made, with the rule `keep_versions`, if it is not there.
-    """
+    """The next version, which holds the blob; None for a delete marker. The name is made if it is not there."""
     touched.add((namespace, name))
     values = {"namespace": namespace_id(db, namespace), "name": name.encode(), "now": now}
     number, created_at = db.execute(COUNT_UP, values).fetchone()
-    db.execute(INSERT_NAME, values | {"uuid": new_uuid().bytes, "keep_versions": keep_versions})
+    db.execute(INSERT_NAME, values | of_new_name(naming) | {"uuid": new_uuid().bytes})
     (name_id,) = db.execute("SELECT id FROM name WHERE namespace_id = :namespace AND name = :name", values).fetchone()
     db.execute(
         "INSERT INTO version (name_id, number, blob_id, created_at, published_by) VALUES (?, ?, ?, ?, ?)",
@@ -164,6 +161,20 @@ def add_version(
     version = newest(db, namespace, name)
     assert version is not None
     return version
+
+
+def of_new_name(naming: Naming) -> dict[str, object]:
+    return {"keep_versions": naming.keep_versions, "source_url": naming.source_url_if_new}
+
+
+def describe(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, naming: Naming) -> None:
+    if naming.source_url is None and not naming.shared:
+        return
+    touched.add((namespace, name))
+    db.execute(
+        "UPDATE name SET source_url = coalesce(:url, source_url), shared = shared OR :shared WHERE id = :id",
+        {"url": naming.source_url, "shared": naming.shared, "id": id_of(db, namespace, name)},
+    )
 
 
 def retain(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> None:

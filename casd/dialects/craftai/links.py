@@ -11,7 +11,7 @@ from aiohttp import web
 from casd.dialects.craftai.asking import path_of
 from casd.dialects.craftai.render import OBJECTS
 from casd.errors import InvalidInput, SizeMismatch, TooLarge, UploadNotFound
-from casd.model import ByteRange, Upload, checked_namespace
+from casd.model import ByteRange, Naming, Upload, checked_namespace
 from casd.store import Description
 from casd.uploads.parts import receiving, upload_in_parts
 from casd.web.forms import Form, Part
@@ -69,7 +69,7 @@ async def post(request: web.Request) -> web.StreamResponse:
         if file is None or name is None:
             raise InvalidInput("the form has no part named file")
         about = Description(checked_content_type(file.content_type), filename_of(name))
-        await store.publish(principal, namespace, name, staged, about, keep_versions=KEEP_VERSIONS)
+        await store.publish(principal, namespace, name, staged, about, naming=Naming(KEEP_VERSIONS))
     return web.Response(status=204)
 
 

@@ -4,6 +4,7 @@ A label is an artifact that was made by labelling. Where an artifact came from, 
 with the URL of one that is there adds a version to that one.
 """
 
+from dataclasses import replace
 from uuid import UUID
 
 from aiohttp import web
@@ -15,14 +16,14 @@ from casd.dialects.shakenfist.artifacts import keep_metadata as keep_name_metada
 from casd.dialects.shakenfist.blobs import drop_metadata, keep_metadata, key_in_path, new_value
 from casd.dialects.shakenfist.render import LABEL_URL
 from casd.errors import BlobNotFound, Forbidden, InvalidInput, NameNotFound, NotFound, UploadNotFound
-from casd.model import JSON, checked_name
+from casd.model import JSON, Naming, checked_name
 from casd.store import BlobStore
 from casd.uploads import Target
 from casd.web.keys import UPLOADS, principal_of, store_of
 from casd.web.query import decode, raw_segments, uuid_in_path
 from casd.web.receive import checked_text, read_json
 
-MAX_VERSIONS = 3  # of an artifact that is made here
+NEW = Naming(keep_versions=3, unless_same=True)
 URL_LIMIT_BYTES = 4096
 
 
@@ -34,24 +35,23 @@ async def upload(request: web.Request) -> web.StreamResponse:
         raise InvalidInput("one of upload_uuid and blob_uuid is wanted, and not both")
     namespace, name = namespace_in(body, principal), name_in_path(request, 2)
     await store.writable_namespace(principal, namespace)
-    shared, source_url = is_shared(body, principal), source_url_in(body)
-    if source_url is not None:
-        name = await name_from(store, namespace, source_url) or name
+    naming = replace(NEW, source_url=source_url_in(body), shared=is_shared(body, principal))
+    if naming.source_url is not None:
+        name = await name_from(store, namespace, naming.source_url) or name
     if upload_uuid is not None:
-        await complete(request, uuid_in(upload_uuid, UploadNotFound), namespace, name)
+        await complete(request, uuid_in(upload_uuid, UploadNotFound), Target(namespace, name, naming))
     else:
-        await bind(request, uuid_in(blob_uuid, BlobNotFound), namespace, name)
-    changes: dict[str, object] = {} if source_url is None else {"source_url": source_url}
-    return await described(request, namespace, name, changes | ({"shared": True} if shared else {}))
+        await store.bind(principal, uuid_in(blob_uuid, BlobNotFound), namespace, name, naming=naming)
+    return await described(request, namespace, name)
 
 
 async def label(request: web.Request) -> web.StreamResponse:
     store, principal, body = store_of(request), principal_of(request), await read_json(request)
     namespace, name = principal.home, name_in_path(request, 1)
     await store.writable_namespace(principal, namespace)
-    is_new = await store.catalogue.name_info(namespace, name) is None
-    await bind(request, uuid_in(body.get("blob_uuid"), BlobNotFound), namespace, name)
-    return await described(request, namespace, name, {"source_url": f"{LABEL_URL}{namespace}/{name}"} if is_new else {})
+    naming = replace(NEW, source_url_if_new=f"{LABEL_URL}{namespace}/{name}")
+    await store.bind(principal, uuid_in(body.get("blob_uuid"), BlobNotFound), namespace, name, naming=naming)
+    return await described(request, namespace, name)
 
 
 async def fetch(request: web.Request) -> web.StreamResponse:
@@ -60,29 +60,22 @@ async def fetch(request: web.Request) -> web.StreamResponse:
     raise InvalidInput("casd fetches no URLs: fetch it yourself, and upload what you got")
 
 
-async def complete(request: web.Request, uuid: UUID, namespace: str, name: str) -> None:
+async def complete(request: web.Request, uuid: UUID, target: Target) -> None:
     """The upload is the newest version. Asked again, because its answer was lost, this changes nothing.
 
     Raises UploadNotFound for one that became something else.
     """
     store, principal = store_of(request), principal_of(request)
-    target = Target(namespace, name, MAX_VERSIONS, unless_same=True)
     done = await request.app[UPLOADS].complete(principal, uuid, target)
-    newest = await store.catalogue.version(namespace, name)
+    assert target.name is not None
+    newest = await store.catalogue.version(target.namespace, target.name)
     if newest is None or newest.blob is None or newest.blob.digest != done.digest:
         raise UploadNotFound(f"upload {uuid} is finished: begin another")
 
 
-async def bind(request: web.Request, blob: UUID, namespace: str, name: str) -> None:
-    await store_of(request).bind(
-        principal_of(request), blob, namespace, name, keep_versions=MAX_VERSIONS, unless_same=True
-    )
-
-
-async def described(request: web.Request, namespace: str, name: str, changes: dict[str, object]) -> web.StreamResponse:
-    """The artifact as it is with the changes. Raises NameNotFound if it has gone meanwhile."""
-    catalogue = store_of(request).catalogue
-    info = await (catalogue.update_name(namespace, name, changes) if changes else catalogue.name_info(namespace, name))
+async def described(request: web.Request, namespace: str, name: str) -> web.StreamResponse:
+    """The artifact as it is now. Raises NameNotFound if it has gone meanwhile."""
+    info = await store_of(request).catalogue.name_info(namespace, name)
     if info is None:
         raise NameNotFound(f"there is no artifact {name}")
     return await answer(request, info)
