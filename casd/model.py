@@ -110,6 +110,7 @@ class Blob:
     filename: str | None
     state: BlobState
     holds_itself: bool
+    was_let_go: bool  # held itself once: its deletion or its expiry ended that
     version_count: int  # versions that hold this blob
     created_at: datetime
     expires_at: datetime | None  # when its own hold ends
@@ -120,7 +121,7 @@ class Blob:
             return self
         if self.version_count == 0:
             return None
-        return replace(self, holds_itself=False, expires_at=None)
+        return replace(self, holds_itself=False, was_let_go=True, expires_at=None)
 
 
 @dataclass(frozen=True, slots=True)

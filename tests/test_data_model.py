@@ -56,6 +56,9 @@ async def test_a_blob_that_a_version_holds_stays_readable_without_its_own_hold(d
 
     assert left == await desk.blob(blob.uuid)
     assert (left.holds_itself, left.expires_at, left.version_count) == (False, None, 1)
+    assert left.was_let_go
+    assert (await desk.bind(blob)).blob.was_let_go  # one version more does not take that back
+    assert not (await desk.bind(blob, namespace=BOB)).blob.was_let_go  # a blob of its own, which nobody has deleted
 
 
 async def test_a_blob_that_only_versions_held_from_the_start_has_no_hold_to_drop(desk: Desk) -> None:
@@ -138,6 +141,9 @@ async def test_expiry_ends_a_blobs_own_hold_and_no_versions(desk: Desk, upkeep_r
     left = await desk.blob(blob.uuid)
 
     assert (left.holds_itself, left.expires_at, left.version_count) == (False, None, 1)
+    assert left.was_let_go
+    assert (await desk.newest()).blob.at(desk.clock()).was_let_go
+    assert (await desk.catalogue.view(blob.uuid, desk.clock())).blob == left
 
 
 @pytest.mark.parametrize("upkeep_ran", [True, False])

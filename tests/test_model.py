@@ -176,6 +176,7 @@ def blob(*, is_own: bool = True, versions: int = 0, expires_at: datetime | None 
         filename=None,
         state=BlobState.CREATED,
         holds_itself=is_own,
+        was_let_go=False,
         version_count=versions,
         created_at=NOW,
         expires_at=expires_at,
@@ -199,6 +200,7 @@ def test_a_blob_lives_while_it_holds_itself_or_a_version_does(one: Blob, holds_i
     assert (then and then.holds_itself) is holds_itself
     if then is not None and not then.holds_itself:
         assert then.expires_at is None
+        assert then.was_let_go == one.holds_itself
 
 
 # -- guards -------------------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
-"""Deep Lake's files: `/workspaces/{workspace}/files`. A workspace is a namespace, a file a blob that holds itself.
+"""Deep Lake's files: `/workspaces/{workspace}/files`. A workspace is a namespace, a file a blob.
 
 Its page documents `id` alone; the other fields are those that clients of its older files API know. A file is found in
-its own workspace only: here a UUID is a key to join by, not evidence that its bearer may read.
+its own workspace only: here a UUID is a key to join by, not evidence that its bearer may read. What it lists are blobs
+that hold themselves; by its UUID it also reads what was stored under a name, and so is a version's alone. Deleting is
+real to it: a blob whose own hold has ended is gone here, even while a version holds it.
 """
 
 from uuid import UUID
@@ -90,7 +92,7 @@ async def file_of(request: web.Request) -> Blob:
     store, workspace, uuid = store_of(request), workspace_of(request), uuid_in_path(request.match_info["uuid"])
     await store.readable_namespace(principal_of(request), workspace)
     blob = await store.catalogue.blob(uuid, store.now())
-    if blob is None or blob.namespace != workspace or not blob.holds_itself:
+    if blob is None or blob.namespace != workspace or blob.was_let_go:
         raise absent(uuid)
     return blob
 

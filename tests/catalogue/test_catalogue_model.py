@@ -47,6 +47,7 @@ class BlobRow:
     namespace: str
     data: bytes
     is_own: bool  # holds itself
+    was_own: bool  # from the start
     expires_at: datetime | None
     versions: int = 0
 
@@ -174,7 +175,7 @@ class CatalogueMachine(RuleBasedStateMachine):
         blob = self.run(self.desk.add(data, namespace, expires_in_s=expires_in_s))
 
         self.made.append(blob.uuid)
-        self.model.blobs[blob.uuid] = BlobRow(namespace, data, True, blob.expires_at)
+        self.model.blobs[blob.uuid] = BlobRow(namespace, data, True, True, blob.expires_at)
         self.model.store(data)
 
     @precondition(lambda self: self.made)
@@ -209,7 +210,7 @@ class CatalogueMachine(RuleBasedStateMachine):
             return
         version = self.run(call)
         self.made.append(version.blob.uuid)
-        self.model.blobs[version.blob.uuid] = BlobRow(key[0], data, False, None)
+        self.model.blobs[version.blob.uuid] = BlobRow(key[0], data, False, False, None)
         self.model.store(data)
         assert version.number == self.model.add_version(key, version.blob.uuid)
 
@@ -228,7 +229,7 @@ class CatalogueMachine(RuleBasedStateMachine):
         if row.namespace != key[0]:
             bound = new.uuid
             self.made.append(bound)
-            self.model.blobs[bound] = BlobRow(key[0], row.data, False, None)
+            self.model.blobs[bound] = BlobRow(key[0], row.data, False, False, None)
         assert version.blob.uuid == bound
         assert version.number == self.model.add_version(key, bound)
 
@@ -350,6 +351,7 @@ class CatalogueMachine(RuleBasedStateMachine):
                     len(row.data),
                 )
                 assert (found.holds_itself, found.version_count) == (is_own, row.versions)
+                assert found.was_let_go == (row.was_own and not is_own)
                 assert found.expires_at == (row.expires_at if is_own else None)
                 assert (found.state is BlobState.ERROR) == (row.data in self.model.quarantined)
 
@@ -428,6 +430,7 @@ RECOUNTS = (
     """SELECT 'blob.version_count', id FROM blob
        WHERE version_count <> (SELECT count(*) FROM version WHERE blob_id = blob.id)""",
     """SELECT 'blob without a hold', id FROM blob WHERE NOT holds_itself AND version_count = 0""",
+    """SELECT 'blob that let go and holds', id FROM blob WHERE let_go AND (holds_itself OR expires_at IS NOT NULL)""",
     """SELECT 'name without a blob', id FROM name
        WHERE NOT EXISTS (SELECT 1 FROM version WHERE name_id = name.id AND blob_id IS NOT NULL)""",
     """SELECT 'version of another namespace', v.id FROM version v JOIN name m ON m.id = v.name_id

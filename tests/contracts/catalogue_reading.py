@@ -47,6 +47,7 @@ class LookupContract:
             filename="ä file",
             state=BlobState.CREATED,
             holds_itself=True,
+            was_let_go=False,
             version_count=0,
             created_at=desk.clock(),
             expires_at=desk.clock() + timedelta(seconds=60),

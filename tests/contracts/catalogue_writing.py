@@ -138,7 +138,7 @@ class WriteContract:
         blob = version.blob
         assert (version.namespace, version.name, version.number) == (ALICE, NAME, 1)
         assert (version.created_at, version.published_by) == (desk.clock(), "a token")
-        assert (blob.holds_itself, blob.version_count, blob.expires_at) == (False, 1, None)
+        assert (blob.holds_itself, blob.was_let_go, blob.version_count, blob.expires_at) == (False, False, 1, None)
         assert (blob.digest, blob.size, blob.content_type, blob.filename) == (ABC, 3, "image/png", "f")
         assert await desk.blob(blob.uuid) == blob
 

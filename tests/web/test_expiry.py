@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from casd.dialects.deeplake import DEEPLAKE
+from casd.dialects.native import NATIVE
 from tests.fakes import Clock
 from tests.web.house import open_house, run_on
 from tests.web.wire import PATIENCE_S
@@ -21,7 +23,7 @@ def told(tmp_path: Path, story: Callable[[Ask, Clock], Awaitable[None]]) -> None
 
     async def scenario() -> None:
         clock = Clock()
-        async with open_house(tmp_path / "house", now=clock) as house:
+        async with open_house(tmp_path / "house", dialects=(NATIVE, DEEPLAKE), now=clock) as house:
             connection = http.client.HTTPConnection("127.0.0.1", house.port, timeout=PATIENCE_S)
 
             def fetch(method: str, target: str, body: Any, token: str | None) -> tuple[int, Any]:
@@ -92,6 +94,27 @@ def test_a_blob_that_a_version_holds_outlives_its_expiry(tmp_path: Path) -> None
         assert await ask("GET", f"/v1/blobs/{blob['uuid']}/data") == (200, b"held")
         assert (await ask("POST", "/v1/upkeep/expire"))[1] == {"blobs": 1, "names": 0, "uploads": 0}
         assert (await ask("GET", f"/v1/blobs/{blob['uuid']}"))[1] == kept
+
+    told(tmp_path, story)
+
+
+@pytest.mark.parametrize("upkeep_ran", [True, False])
+def test_a_file_of_deep_lake_is_gone_from_its_expiry_on_though_a_version_holds_it(
+    tmp_path: Path, upkeep_ran: bool
+) -> None:
+    async def story(ask: Ask, clock: Clock) -> None:
+        _, blob = await ask("POST", "/v1/blobs?expires_in=60", b"held")
+        await ask("PUT", f"/v1/names/default/x?blob={blob['uuid']}")
+        url = f"/workspaces/default/files/{blob['uuid']}"
+        assert await ask("GET", f"{url}/content") == (200, b"held")
+
+        clock.move(seconds=60)
+        if upkeep_ran:
+            await ask("POST", "/v1/upkeep/expire")
+
+        for method, path in (("GET", url), ("GET", f"{url}/content"), ("DELETE", url)):
+            assert (await ask(method, path))[0] == 404
+        assert await ask("GET", "/v1/names/default/x") == (200, b"held")
 
     told(tmp_path, story)
 

@@ -131,7 +131,7 @@ def drop_own_hold(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int
 
 def settle_own_hold(db: sqlite3.Connection, blob_id: int, keep_until: int) -> Blob | None:
     """The blob without its own hold; None if that was its last and its row is gone."""
-    db.execute("UPDATE blob SET holds_itself = 0, expires_at = NULL WHERE id = ?", (blob_id,))
+    db.execute("UPDATE blob SET holds_itself = 0, let_go = 1, expires_at = NULL WHERE id = ?", (blob_id,))
     blob = blob_by_id(db, blob_id)
     if blob.version_count:
         return blob

@@ -19,7 +19,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 # One column list for every statement that returns blobs; `blob_of` reads it by position.
 BLOB_COLUMNS = """b.uuid, n.name, p.digest, p.sha256, p.xxh3_128, p.size, b.content_type, b.filename,
- p.quarantined_at, b.holds_itself, b.version_count, b.created_at, b.expires_at"""
+ p.quarantined_at, b.holds_itself, b.let_go, b.version_count, b.created_at, b.expires_at"""
 BLOB_FROM = "blob b JOIN namespace n ON n.id = b.namespace_id JOIN payload p ON p.id = b.payload_id"
 IS_LIVE = "(b.version_count > 0 OR (b.holds_itself AND (b.expires_at IS NULL OR b.expires_at > :now)))"
 
@@ -63,9 +63,10 @@ def blob_of(row: Row) -> Blob:
         filename=row[7],
         state=BlobState.CREATED if row[8] is None else BlobState.ERROR,
         holds_itself=bool(row[9]),
-        version_count=row[10],
-        created_at=time_of(row[11]),
-        expires_at=time_or_none(row[12]),
+        was_let_go=bool(row[10]),
+        version_count=row[11],
+        created_at=time_of(row[12]),
+        expires_at=time_or_none(row[13]),
     )
 
 

@@ -124,11 +124,27 @@ def test_a_file_is_a_blob_to_everybody_else_and_a_blob_is_a_file(us: Party) -> N
     assert [item["id"] for item in listed["data"]] == [made["id"], added["uuid"]]
 
 
-def test_what_only_a_version_holds_is_no_file(us: Party) -> None:
-    version = us.publish("name")
+def test_what_only_a_version_holds_is_read_by_its_uuid_and_not_listed(us: Party, them: Party) -> None:
+    uuid = us.publish("name", b"abc")["blob"]["uuid"]
 
-    assert us.reader.ask("GET", files(us, f"/{version['blob']['uuid']}")).status == 404
+    info = us.reader.ask("GET", files(us, f"/{uuid}")).json
+    content = us.reader.ask("GET", files(us, f"/{uuid}/content"))
+
+    assert (info["id"], info["size"], info["sha512"]) == (uuid, 3, hashlib.sha512(b"abc").hexdigest())
+    assert (content.status, content.body) == (200, b"abc")
     assert us.reader.ask("GET", files(us)).json["data"] == []
+    assert them.writer.ask("GET", files(them, f"/{uuid}/content")).status == 404
+
+
+def test_what_only_a_version_holds_cannot_be_deleted_here(us: Party) -> None:
+    path = files(us, f"/{us.publish('name', b'abc')['blob']['uuid']}")
+
+    answer = us.writer.ask("DELETE", path)
+
+    assert (answer.status, set(answer.json), answer.json["code"]) == (409, {"error", "code"}, "conflict")
+    assert us.reader.ask("DELETE", path).status == 403
+    assert us.reader.ask("GET", f"{path}/content").body == b"abc"
+    assert us.reader.ask("GET", us.name("name")).body == b"abc"
 
 
 def test_a_file_that_a_version_holds_is_gone_for_this_api_alone(us: Party) -> None:
@@ -141,9 +157,29 @@ def test_a_file_that_a_version_holds_is_gone_for_this_api_alone(us: Party) -> No
         "deleted": True,
     }
 
-    assert us.writer.ask("GET", files(us, f"/{made['id']}/content")).status == 404
-    assert us.writer.ask("DELETE", files(us, f"/{made['id']}")).status == 404
+    assert_gone(us, made["id"])
     assert us.writer.ask("GET", us.name("n")).body == b"abc"
+    assert us.writer.ask("PUT", f"{us.name('other')}?blob={made['id']}").status == 201
+    assert_gone(us, made["id"])  # another name does not bring it back
+
+
+def test_what_another_api_deleted_is_gone_here_too(us: Party) -> None:
+    uuid = us.add(b"one")["uuid"]
+    assert us.writer.ask("PUT", f"{us.name('n')}?blob={uuid}").status == 201
+    assert us.reader.ask("GET", files(us, f"/{uuid}/content")).status == 200
+
+    assert us.writer.ask("DELETE", f"/v1/blobs/{uuid}").status == 204
+
+    assert_gone(us, uuid)
+    assert us.reader.ask("GET", f"/v1/blobs/{uuid}/data").body == b"one"  # its version holds it
+    assert us.reader.ask("GET", us.name("n")).body == b"one"
+
+
+def assert_gone(party: Party, uuid: str) -> None:
+    assert party.writer.ask("GET", files(party, f"/{uuid}")).status == 404
+    assert party.writer.ask("GET", files(party, f"/{uuid}/content")).status == 404
+    assert party.writer.ask("DELETE", files(party, f"/{uuid}")).status == 404
+    assert party.writer.ask("GET", files(party)).json["data"] == []
 
 
 def test_a_browser_can_seek_in_a_video(us: Party) -> None:
