@@ -39,7 +39,9 @@ OPEN = {
 ANYONE = {
     ("GET", "/v1/blobs/{uuid}"): "a namespace may let anonymous read",
     ("GET", "/v1/blobs/{uuid}/data"): "a namespace may let anonymous read",
+    ("GET", "/v1/blobs/{uuid}/blocks"): "a namespace may let anonymous read",
     ("GET", "/v1/payloads/sha512/{hex}"): "a namespace may let anonymous read",
+    ("GET", "/v1/payloads/sha512/{hex}/blocks"): "a namespace may let anonymous read",
     ("GET", "/v1/names/{namespace}/{name}"): "a namespace may let anonymous read",
     ("GET", "/api/blobs/{id}/export/"): "its signature leaves out one parameter, which the handler looks after",
 }

@@ -1,6 +1,7 @@
 """Blobs, their bytes, checksums and metadata, call by call, against the table of DESIGN.md 8."""
 
 import hashlib
+import random
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -333,6 +334,44 @@ def test_metadata_is_set_read_listed_and_removed(us: Party, key: str) -> None:
         gone = wire.ask(method, url)
         assert (gone.status, gone.code) == (404, "metadata-key-not-found")
     assert us.reader.ask("GET", base).json == {}
+
+
+BLOCK = 1 << 20
+THREE_BLOCKS = random.Random(11).randbytes(2 * BLOCK + 5)
+CHECKSUMS = [xxhash.xxh3_64_hexdigest(THREE_BLOCKS[at : at + BLOCK]) for at in range(0, len(THREE_BLOCKS), BLOCK)]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("", CHECKSUMS),
+        ("?start=1", CHECKSUMS[1:]),
+        ("?stop=1", CHECKSUMS[:1]),
+        ("?start=1&stop=2", CHECKSUMS[1:2]),
+        ("?start=2&stop=99999999999999999999", CHECKSUMS[2:]),
+        ("?start=3", []),
+        ("?start=99&stop=100", []),
+        ("?start=1&stop=1", []),
+    ],
+)
+def test_blocks_are_told_by_uuid_and_by_digest(us: Party, query: str, expected: list[str]) -> None:
+    blob = us.add(THREE_BLOCKS)
+
+    for path in (f"/v1/blobs/{blob['uuid']}", f"/v1/payloads/sha512/{blob['sha512']}"):
+        answer = us.reader.ask("GET", f"{path}/blocks{query}")
+        assert answer.status == 200
+        assert answer.json == {"block_size": BLOCK, "algorithm": "xxh3-64", "blocks": expected}
+
+
+def test_an_empty_payload_has_no_blocks(us: Party) -> None:
+    assert us.reader.ask("GET", f"/v1/blobs/{us.add(b'')['uuid']}/blocks").json["blocks"] == []
+
+
+@pytest.mark.parametrize("query", ["start=2&stop=1", "start=-1", "start=x", "stop=", "start=1.0"])
+def test_blocks_that_cannot_be_are_400(us: Party, query: str) -> None:
+    answer = us.reader.ask("GET", f"/v1/blobs/{us.add(THREE_BLOCKS)['uuid']}/blocks?{query}")
+
+    assert (answer.status, answer.code) == (400, "invalid-input")
 
 
 @pytest.mark.parametrize("key", ["%0A", "%00", "%7F", "%C2%85", "%FF", "%zz", "x" * 1025])

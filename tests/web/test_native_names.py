@@ -81,6 +81,20 @@ def test_versions_count_from_one_and_each_is_readable(us: Party) -> None:
     assert us.reader.ask("GET", f"{us.name('a')}?as_of=2000-01-01T00:00:00Z").status == 404
 
 
+def test_one_version_is_listed_by_what_it_is_newer_than(us: Party) -> None:
+    for at in range(5):
+        us.publish("a", bytes([at]))
+    path = f"/v1/versions/{us.namespace}/a"
+
+    third = us.reader.ask("GET", f"{path}?newer_than=2&limit=1").json
+    rest = listed(us.reader, f"{path}?newer_than=2&limit=2")
+
+    assert [version["version"] for version in third["items"]] == [3]
+    assert [version["version"] for version in rest] == [3, 4, 5]
+    assert us.reader.ask("GET", f"{path}?newer_than=99999999999999999999").json["items"] == []
+    assert us.reader.ask("GET", f"{path}?newer_than=x").status == 400
+
+
 @pytest.mark.parametrize("limit", [1, 2, 5, 6])
 def test_versions_are_listed_page_by_page(us: Party, limit: int) -> None:
     wanted = [us.publish("a", bytes([at]))["version"] for at in range(5)]

@@ -7,8 +7,8 @@ from aiohttp import web
 from casd.auth import Principal
 from casd.catalogue.values import BlobFilter
 from casd.dialects.native.render import blob_json, holders_json, page_json
-from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound
-from casd.model import Blob, BlobView, checked_namespace
+from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound, PayloadNotFound
+from casd.model import BLOCK_SIZE, Blob, BlobView, checked_namespace
 from casd.store import BlobStore, Description
 from casd.web.answers import json_response, time_text
 from casd.web.digest_fields import announced
@@ -24,11 +24,13 @@ from casd.web.query import (
     seconds_from,
     uuid_in_path,
 )
+from casd.web.ranges import query_number
 from casd.web.receive import announced_size, checked_content_type, checked_text, read_json, receive
 from casd.web.send import IMMUTABLE, IMMUTABLE_PUBLIC, Representation, send
 
 HOLDERS_SHOWN = 1000  # versions; how many there are in all is told beside them
 FILTERS_LIMIT = 16  # each is a look-up in every namespace that is listed: 600 kept all listings waiting for 3 s
+BLOCKS_LIMIT = 16384  # an answer: 16 GiB of payload in 300 KB of JSON, 3 ms to write
 CHECKSUM_HEX_LENGTHS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}
 
 
@@ -132,6 +134,32 @@ async def send_blob(request: web.Request, store: BlobStore, blob: Blob) -> web.S
     namespace = await store.namespace(blob.namespace)
     policy = IMMUTABLE_PUBLIC if namespace.anonymous_read else IMMUTABLE
     return await send(request, Representation(blob, blob.created_at, policy, blob.filename))
+
+
+async def blocks(request: web.Request) -> web.StreamResponse:
+    store = store_of(request)
+    return await block_list(request, await store.readable_blob(anyone(request), uuid_of(request)))
+
+
+async def payload_blocks(request: web.Request) -> web.StreamResponse:
+    store = store_of(request)
+    return await block_list(
+        request, await store.readable_payload(anyone(request), digest_in_path(request.match_info["hex"]))
+    )
+
+
+async def block_list(request: web.Request, blob: Blob) -> web.StreamResponse:
+    """The checksums of the payload's blocks from `?start=` to `?stop=`, at most BLOCKS_LIMIT of them."""
+    count = -(-blob.size // BLOCK_SIZE)
+    start = min(query_number(request.query, "start", 0), count)
+    stop = min(query_number(request.query, "stop", count), count, start + BLOCKS_LIMIT)
+    if stop < start:
+        raise InvalidInput("?stop= is where the blocks end: not before ?start=")
+    checksums = await store_of(request).catalogue.block_checksums(blob.digest, start, stop)
+    if checksums is None:
+        raise PayloadNotFound(f"there is no payload {blob.digest}")
+    listed = [checksums[at : at + 8].hex() for at in range(0, len(checksums), 8)]
+    return json_response({"block_size": BLOCK_SIZE, "algorithm": "xxh3-64", "blocks": listed})
 
 
 # -- metadata -----------------------------------------------------------------------------------------------------

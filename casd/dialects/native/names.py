@@ -153,7 +153,10 @@ async def listing(request: web.Request) -> web.StreamResponse:
 async def versions(request: web.Request) -> web.StreamResponse:
     store = store_of(request)
     namespace, name = await readable_name(request)
-    page = await store.catalogue.versions(namespace, name, page_limit(request), cursor(request), store.now())
+    newer_than = min(query_number(request.query, "newer_than", 0), (1 << 63) - 1)
+    page = await store.catalogue.versions(
+        namespace, name, page_limit(request), cursor(request), store.now(), newer_than=newer_than
+    )
     return page_json(request, page, [version_json(version) for version in page.items])
 
 
