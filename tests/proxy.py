@@ -1,6 +1,9 @@
-"""A TCP proxy that fails as it is told: cuts or stalls a connection after so many bytes. For tests of resuming."""
+"""A TCP proxy that fails as it is told: it cuts, stalls or throttles a connection. For tests of resuming."""
 
 import asyncio
+import re
+import socket
+import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -9,15 +12,21 @@ from urllib.parse import urlsplit
 PATIENCE_S = 60.0  # what has not happened by then never will: the test fails
 _CHUNK = 16 << 10
 _RECORDED = 64 << 10  # bytes of requests kept for a test to look at: heads, not uploads
+NO_LINGERING = struct.pack("ii", 1, 0)  # a close is a reset
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What goes wrong on one connection, after `after` bytes of the answers (heads included) or the requests."""
+    """What goes wrong on one connection, after `after` bytes of the answers (heads included) or the requests.
 
-    kind: Literal["cut", "stall"]
+    A cut is an orderly end of the stream, so that exactly the bytes before it arrive; a reset may take some of them
+    along. A stall lasts until the client has had enough. What is throttled goes on at `rate` bytes a second.
+    """
+
+    kind: Literal["cut", "reset", "stall", "throttle"]
     after: int
     of: Literal["answers", "requests"] = "answers"
+    rate: int = 1 << 20
 
 
 @dataclass
@@ -27,17 +36,23 @@ class Seen:
     requests: bytearray = field(default_factory=bytearray)
     answers: int = 0  # bytes passed on
 
+    @property
+    def ranges(self) -> list[str]:
+        """Range of each request that had one, without its unit."""
+        return re.findall(r"(?im)^range: *bytes=([^\r\n]+)", self.requests.decode("latin-1"))
+
 
 class Proxy:
     """`async with Proxy(daemon.url) as proxy`, then speak to `proxy.url`.
 
-    The first connection takes the first of `faults`, and so on; those after the last work. A cut is an orderly
-    end of the stream, so that exactly the bytes before it arrive. `seen` has one entry for each connection.
+    The first connection takes the first of `faults`, and so on; those after the last take `then`, or work. `seen` has
+    one entry for each connection.
     """
 
-    def __init__(self, upstream: str, *faults: Fault | None) -> None:
+    def __init__(self, upstream: str, *faults: Fault | None, then: Fault | None = None) -> None:
         self._upstream = upstream
         self._faults = list(faults)
+        self._then = then
         self._connections: set[asyncio.Task[None]] = set()
         self.seen: list[Seen] = []
         self._stalled = asyncio.Event()
@@ -47,6 +62,11 @@ class Proxy:
     def url(self) -> str:
         host, port = self._server.sockets[0].getsockname()
         return f"http://{host}:{port}"
+
+    @property
+    def ranges(self) -> list[str]:
+        """What was asked for by range, connection by connection."""
+        return [wanted for seen in self.seen for wanted in seen.ranges]
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
@@ -81,7 +101,7 @@ class Proxy:
         task.add_done_callback(self._connections.discard)
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        fault = self._faults.pop(0) if self._faults else None
+        fault = self._faults.pop(0) if self._faults else self._then
         seen = Seen()
         self.seen.append(seen)
         address = urlsplit(self._upstream)
@@ -92,6 +112,11 @@ class Proxy:
         ]
         try:
             await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            if fault and fault.kind == "reset":
+                for end in (writer, up_writer):
+                    end.get_extra_info("socket").setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                    )
         finally:
             for end in (writer, up_writer):
                 end.close()  # before anything that waits, and so may be cancelled
@@ -112,7 +137,9 @@ class Proxy:
         of: Literal["answers", "requests"],
     ) -> None:
         """Passes bytes on until one side ends or the fault strikes."""
-        limit = fault.after if fault and fault.of == of else None
+        own = fault if fault and fault.of == of else None
+        is_throttled = own is not None and own.kind == "throttle"
+        limit = own.after if own and not is_throttled else None
         passed = 0
         while chunk := await reader.read(_CHUNK if limit is None else min(_CHUNK, limit - passed)):
             writer.write(chunk)
@@ -124,6 +151,8 @@ class Proxy:
                 seen.answers = passed
             if limit is not None and passed == limit:
                 break
-        if fault and limit == passed and fault.kind == "stall":
+            if own and is_throttled and passed > own.after:
+                await asyncio.sleep(len(chunk) / own.rate)
+        if own and limit == passed and own.kind == "stall":
             self._stalled.set()
             await asyncio.Event().wait()  # until the client has had enough, or the test ends

@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import random
-import shutil
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -11,46 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from tests.conftest import Daemon, skip_loudly
+from tests.conftest import Daemon
 from tests.proxy import Fault, Proxy
+from tests.tools.shop import CUT, CUT_UPLOAD, PATIENCE_S, RESET, SIZE, STALL, Shop, run, tool
 from tests.web.wire import ask, has_payload, incoming, wait_until
 
-SIZE = 4 << 20
-CUT = Fault("cut", 1_500_000)
-CUT_UPLOAD = Fault("cut", 1_500_000, of="requests")
 PARTIAL_FILE = 18  # curl's exit code for a transfer that ended too early
-PATIENCE_S = 60
-
-
-def tool(name: str) -> str:
-    path = shutil.which(name)
-    if path is None:
-        skip_loudly(f"{name} is missing")
-    return path or ""
-
-
-async def run(*command: str) -> int:
-    """The exit code; what the tool said comes up if the test fails."""
-    process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    async with asyncio.timeout(PATIENCE_S):
-        said, _ = await process.communicate()
-    print(" ".join(command), said.decode("utf-8", "replace")[-2000:], sep="\n")
-    return process.returncode or 0
-
-
-class Shop:
-    """A payload behind a name, by which a tool might be given another version half way, and behind a UUID."""
-
-    def __init__(self, daemon: Daemon) -> None:
-        self.daemon = daemon
-        self.data = random.randbytes(SIZE)
-        self.name = f"/v1/names/default/tools/{uuid4()}"
-        version = ask(daemon, "PUT", self.name, self.data)
-        assert version.status == 201
-        self.blob = f"/v1/blobs/{version.json['blob']['uuid']}/data"
-        self.auth = f"Authorization: Bearer {daemon.token}"
 
 
 @pytest.fixture
@@ -82,6 +47,25 @@ async def test_curl_goes_on_where_it_was_cut(shop: Shop, path: str, tmp_path: Pa
     assert 0 < had < SIZE
     assert file.read_bytes() == shop.data
     assert proxy.seen[1].answers < SIZE - had + 10_000  # the rest alone came over the wire
+
+
+async def test_curl_goes_on_after_its_user_gave_up_on_a_silent_line(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    async with Proxy(shop.daemon.url, STALL) as proxy:
+        process = await asyncio.create_subprocess_exec(
+            *(tool("curl"), "-sS", "-H", shop.auth, "-o", str(file), proxy.url + path)
+        )
+        await proxy.stalled()
+        process.terminate()
+        await process.wait()
+        had = file.stat().st_size
+
+        second = await curl(shop, "-C", "-", "-o", str(file), proxy.url + path)
+
+    assert second == 0
+    assert 0 < had < SIZE
+    assert proxy.ranges == [f"{had}-"]
+    assert file.read_bytes() == shop.data
 
 
 async def test_curl_with_a_finished_file_has_nothing_to_fetch(shop: Shop, path: str, tmp_path: Path) -> None:
@@ -204,6 +188,16 @@ async def test_wget_goes_on_by_itself_where_it_was_cut(shop: Shop, path: str, tm
     assert [b"Range: bytes=" in bytes(seen.requests) for seen in proxy.seen] == [False, True, True]
 
 
+async def test_wget_goes_on_by_itself_after_resets_and_silence(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    async with Proxy(shop.daemon.url, RESET, STALL) as proxy:
+        code = await wget(shop, file, proxy.url + path, "--tries=9", "--waitretry=0", "--read-timeout=1")
+
+    assert code == 0
+    assert file.read_bytes() == shop.data
+    assert len(proxy.ranges) >= 2
+
+
 async def test_wget_goes_on_with_a_file_of_an_earlier_run(shop: Shop, path: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     async with Proxy(shop.daemon.url, CUT) as proxy:
@@ -247,6 +241,17 @@ async def test_aria2c_fetches_the_parts_at_once_though_one_is_cut(shop: Shop, pa
     assert code == 0
     assert file.read_bytes() == shop.data
     assert sum(b"Range: bytes=" in bytes(seen.requests) for seen in proxy.seen) >= 3
+
+
+async def test_aria2c_goes_on_after_resets_and_silence(shop: Shop, path: str, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    faults = [Fault("throttle", 0, rate=1 << 20), Fault("reset", 100_000), Fault("stall", 200_000)]
+    async with Proxy(shop.daemon.url, *faults) as proxy:
+        code = await aria2c(shop, file, proxy.url + path, "--timeout=2")
+
+    assert code == 0
+    assert file.read_bytes() == shop.data
+    assert len(proxy.ranges) >= 3
 
 
 async def test_aria2c_goes_on_with_the_parts_of_an_earlier_run(shop: Shop, path: str, tmp_path: Path) -> None:

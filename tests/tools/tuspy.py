@@ -1,19 +1,16 @@
-"""tuspy, unmodified, in a virtual environment of its own that outlives the tests; each run of it is a process."""
+"""tuspy, unmodified, in a virtual environment of its own; each run of it is a process."""
 
 import asyncio
-import fcntl
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import Daemon, skip_loudly
+from tests.conftest import Daemon
 
 REQUIREMENT = "tuspy==1.1.0"
-PLACE = Path(__file__).parents[2] / ".cache" / REQUIREMENT.replace("==", "-")
 PATIENCE_S = 120
 
 # Says where it goes on before it does, so that a test can compare that with what was told before.
@@ -37,20 +34,9 @@ print(uploader.url, flush=True)
 
 
 @pytest.fixture(scope="session")
-def tuspy() -> Path:
-    """The interpreter that has it. Made once, by whichever test process comes first."""
-    python = PLACE / "bin" / "python"
-    PLACE.parent.mkdir(exist_ok=True)
-    with PLACE.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (PLACE / "ready").exists():
-            subprocess.run([sys.executable, "-m", "venv", "--clear", "--without-pip", PLACE], check=True)
-            pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", REQUIREMENT]
-            installed = subprocess.run(pip, capture_output=True, text=True)
-            if installed.returncode:
-                skip_loudly(f"{REQUIREMENT} cannot be installed: {installed.stderr[-500:]}")
-            (PLACE / "ready").touch()
-    return python
+def tuspy(client_environment: Callable[..., Path]) -> Path:
+    """The interpreter that has it."""
+    return client_environment("tuspy", [REQUIREMENT]) / "python"
 
 
 @dataclass
