@@ -5,6 +5,7 @@ They are filled by SQL, with the daemon stopped, and have no payload files: noth
 
 import functools
 import hashlib
+import json
 import random
 import shutil
 import sqlite3
@@ -12,17 +13,21 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from http.client import HTTPConnection
 from pathlib import Path
 
 from casd import folder
 from tests.bench.case import Case, Sample, rated
-from tests.bench.peers import Casd, used_by, wrk
+from tests.bench.latency import latencies
+from tests.bench.peers import PATIENCE_S, Casd, used_by, wrk
 
 NAMESPACE = "default"
 SEED = 21
 ASKED = 5000  # targets of one run, spread over the whole catalogue
 CONNECTIONS = 4
 PAGE = 100
+NUMBERED_PAGE = 20  # Deep Lake's, as its documentation asks for it
+NUMBERED_ASKED = 50
 CHUNK = 50_000
 
 INSERT = {
@@ -130,6 +135,20 @@ class Catalogues:
             answers, seconds, client_s = wrk(casd, targets, self._folder, self._for_s, CONNECTIONS, If_None_Match="*")
         return rated(answers, seconds, usage.cpu_s, client_s)
 
+    def numbered(self, count: int, target: str) -> Sample:
+        """How long each of some requests takes, one after the other."""
+        casd, waits = self.daemons[count], []
+        with closing(HTTPConnection(*casd.address, timeout=PATIENCE_S)) as connection:
+            for _ in range(NUMBERED_ASKED):
+                begin = time.perf_counter()
+                connection.request("GET", target, headers=casd.credentials)
+                response = connection.getresponse()
+                body = response.read()
+                waits.append(time.perf_counter() - begin)
+                if response.status != 200 or len(json.loads(body)["data"]) != NUMBERED_PAGE:
+                    raise RuntimeError(f"{target}: {response.status} {body[:500]!r}")
+        return latencies(waits)
+
 
 TARGETS: dict[str, Callable[[int], str]] = {
     "look-up by UUID": lambda number: f"/v1/blobs/{uuid_of(number)}/data",
@@ -139,6 +158,11 @@ TARGETS: dict[str, Callable[[int], str]] = {
     "page of names": lambda number: f"/v1/names/{NAMESPACE}?limit={PAGE}&prefix=images/{number % 100:02d}/",
     "page of blobs": lambda number: f"/v1/blobs?limit={PAGE}&content_type={content_type_of(number)}",
 }
+# Pages by number cost what they skip: where in the listing they begin.
+NUMBERED: dict[str, Callable[[int], int]] = {
+    "page of files by number, the first": lambda count: 0,
+    "page of files by number, the last": lambda count: count - NUMBERED_PAGE,
+}
 
 
 def cases(at: Catalogues) -> list[Case]:
@@ -146,4 +170,12 @@ def cases(at: Catalogues) -> list[Case]:
         return {f"{count:,}": functools.partial(run, count, *args) for count in at.daemons}
 
     found = [Case("start-up", sides(at.start_up))]
-    return found + [Case(kind, sides(at.ask, kind), "request") for kind in TARGETS]
+    found += [Case(kind, sides(at.ask, kind), "request") for kind in TARGETS]
+    for kind, start in NUMBERED.items():
+        targets = {
+            count: f"/workspaces/{NAMESPACE}/files?limit={NUMBERED_PAGE}&offset={start(count)}" for count in at.daemons
+        }
+        found.append(
+            Case(kind, {f"{count:,}": functools.partial(at.numbered, count, targets[count]) for count in at.daemons})
+        )
+    return found
