@@ -56,6 +56,7 @@ async def test_curl_goes_on_after_its_user_gave_up_on_a_silent_line(shop: Shop, 
             *(tool("curl"), "-sS", "-H", shop.auth, "-o", str(file), proxy.url + path)
         )
         await proxy.stalled()
+        await asyncio.to_thread(wait_until, lambda: file.exists() and file.stat().st_size, "curl has written something")
         process.terminate()
         await process.wait()
         had = file.stat().st_size
