@@ -159,6 +159,7 @@ class Upkeep(Section):
     scan_interval_s: Deadline = 86_400.0
     grace_s: Duration = 3600.0
     hidden_days: float = Field(default=7.0, ge=0, le=CENTURY_DAYS)
+    token_days: float = Field(default=30.0, ge=0, le=CENTURY_DAYS)
     upload_days: float = Field(default=7.0, gt=0, le=CENTURY_DAYS)
 
 

@@ -158,7 +158,7 @@ async def running(config: Config) -> AsyncIterator[str]:
         stack.push_async_callback(uploads.close)
         await ensure_admin_token(store, data)
         await ensure_signing_key(store)
-        rules = Rules(grace, timedelta(days=config.upkeep.hidden_days))
+        rules = Rules(grace, timedelta(days=config.upkeep.hidden_days), timedelta(days=config.upkeep.token_days))
         upkeep = Upkeep(payloads, catalogue, locks, uploads, rules, utc_now)
         stack.push_async_callback(upkeep.close)
         timer = asyncio.create_task(keep_up(upkeep, config))

@@ -29,6 +29,7 @@ class Rules:
 
     grace: timedelta  # a payload that nothing refers to, since it was last stored, asked for or let go
     hidden: timedelta  # a name under a delete marker
+    ended: timedelta  # a token that has expired or was revoked
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +79,13 @@ class Upkeep:
     async def expire(self, *, dry_run: bool = False) -> Expired:
         """What was ended; with `dry_run` what would have been."""
         if dry_run:
-            return await self._catalogue.expirable(self._now(), self._now() - self._rules.hidden)
+            now, rules = self._now(), self._rules
+            expirable = await self._catalogue.expirable(now, now - rules.hidden, now - rules.ended)
+            return replace(expirable, versions=await retain(self._catalogue, now=now, grace=rules.grace, dry_run=True))
         return await self._join("expire", "expire", self._expire)
 
     async def _expire(self) -> Expired:
-        rules = self._rules
-        expired = await expire(self._catalogue, now=self._now(), grace=rules.grace, hidden=rules.hidden)
+        expired = await expire(self._catalogue, self._rules, now=self._now())
         return replace(expired, uploads=await self._uploads.expire())
 
     async def collect_garbage(
@@ -135,17 +137,31 @@ class Upkeep:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
 
-async def expire(catalogue: Catalogue, *, now: datetime, grace: timedelta, hidden: timedelta) -> Expired:
-    """End own holds past their time, and purge names hidden for longer than `hidden`; their bytes become garbage.
+async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime) -> Expired:
+    """End what is past its time but uploads: own holds, hidden names, versions, tokens. Bytes become garbage.
 
     Nobody waits for it: reads judge expiry themselves.
     """
-    blobs = names = 0
+    blobs = names = tokens = 0
     while True:
-        batch = await catalogue.expire(now, now - hidden, now + grace, BATCH)
-        blobs, names = blobs + batch.blobs, names + batch.names
-        if max(batch.blobs, batch.names) < BATCH:
-            return Expired(blobs, names)
+        batch = await catalogue.expire(now, now - rules.hidden, now - rules.ended, now + rules.grace, BATCH)
+        blobs, names, tokens = blobs + batch.blobs, names + batch.names, tokens + batch.tokens
+        if max(batch.blobs, batch.names, batch.tokens) < BATCH:
+            break
+    return Expired(blobs, names, await retain(catalogue, now=now, grace=rules.grace), tokens=tokens)
+
+
+async def retain(catalogue: Catalogue, *, now: datetime, grace: timedelta, dry_run: bool = False) -> int:
+    """Remove the versions that the rules of names and namespaces do not keep; returns how many.
+
+    Publishing applies the rules too: this is for rules that were changed since, and for what has grown old.
+    """
+    versions, after = 0, None
+    while True:
+        count, after = await catalogue.retain(now, now + grace, after, dry_run=dry_run)
+        versions += count
+        if after is None:
+            return versions
 
 
 async def collect_garbage(

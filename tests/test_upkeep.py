@@ -30,6 +30,7 @@ from tests.payloads.local_backend import emptied, path_of
 
 WRITER = Principal(uuid4(), "writer", Role.WRITER, ("alice",))
 GRACE = timedelta(hours=1)
+RULES = Rules(grace=GRACE, hidden=timedelta(days=7), ended=timedelta(days=30))
 LONG_AGO = (NOW - timedelta(days=1)).timestamp()
 
 
@@ -175,7 +176,7 @@ async def test_what_expired_becomes_garbage_when_expiry_has_run_and_the_grace_is
     house.clock.move(days=1)
     assert (await house.collect()).payloads == 0
 
-    done = await expire(house.catalogue, now=house.clock(), grace=GRACE, hidden=timedelta(days=7))
+    done = await expire(house.catalogue, RULES, now=house.clock())
     house.clock.move(hours=1)
 
     assert done.blobs == 1
@@ -191,7 +192,7 @@ async def test_expiry_goes_on_until_all_is_done(house: House, monkeypatch: pytes
         await house.store.hide(WRITER, "alice", f"name {number}")
     house.clock.move(days=8)
 
-    done = await expire(house.catalogue, now=house.clock(), grace=GRACE, hidden=timedelta(days=7))
+    done = await expire(house.catalogue, RULES, now=house.clock())
 
     assert (done.blobs, done.names) == (0, 7)
 
@@ -559,7 +560,7 @@ async def test_a_removal_whose_run_is_cancelled_has_ended_when_its_lock_is_let_g
 
 @pytest.fixture
 async def upkeep(house: House) -> AsyncIterator[Upkeep]:
-    rules = Rules(grace=GRACE, hidden=timedelta(days=7))
+    rules = RULES
     uploads = Uploads(house.store, lifetime=timedelta(days=7), limit_per_token=9)
     upkeep = Upkeep(house.payloads, house.catalogue, house.locks, uploads, rules, house.clock)
     yield upkeep
@@ -628,7 +629,7 @@ async def test_upkeep_goes_by_its_rules_and_its_clock(house: House, upkeep: Upke
     house.clock.move(seconds=1)
     assert await upkeep.expire(dry_run=True) == Expired(names=1)
     report = await upkeep.expire()
-    assert report == Expired(blobs=0, names=1, uploads=0)
+    assert report == Expired(names=1)
     assert upkeep.last_runs == {"expire": Run(house.clock(), house.clock(), report)}
     house.clock.move(minutes=59)
     assert (await upkeep.collect_garbage(force=True)).payloads == 0

@@ -323,11 +323,25 @@ class Catalogue(Protocol):
 
     # -- upkeep ----------------------------------------------------------------------------------------------
 
-    async def expire(self, now: datetime, hidden_before: datetime, keep_until: datetime, limit: int) -> Expired:
-        """End own holds that are past their time and names hidden before `hidden_before`, at most `limit` of each."""
+    async def expire(
+        self, now: datetime, hidden_before: datetime, ended_before: datetime, keep_until: datetime, limit: int
+    ) -> Expired:
+        """End own holds that are past their time, at most `limit`, as of names and tokens.
 
-    async def expirable(self, now: datetime, hidden_before: datetime) -> Expired:
+        Names hidden before `hidden_before` are purged, and tokens that ended before `ended_before` forgotten.
+        """
+
+    async def expirable(self, now: datetime, hidden_before: datetime, ended_before: datetime) -> Expired:
         """What `expire` would end in all, and the uploads that are past their time."""
+
+    async def retain(
+        self, now: datetime, keep_until: datetime, after: bytes | None, *, dry_run: bool = False
+    ) -> tuple[int, bytes | None]:
+        """Remove, of some names, the versions that neither their rule nor their namespace's keeps.
+
+        Returns how many those are, and where the next names start. The newest version with a blob is never removed,
+        nor any of a protected name.
+        """
 
     async def unreferenced(self, now: datetime, limit: int, after: bytes | None) -> Page[Unreferenced]: ...
 

@@ -73,4 +73,6 @@ class Expired:
 
     blobs: int = 0
     names: int = 0
+    versions: int = 0
     uploads: int = 0
+    tokens: int = 0

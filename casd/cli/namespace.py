@@ -33,7 +33,10 @@ _OPTIONS = (
     ),
     click.option("--keep-versions", type=or_none(count_from(1)), metavar="N|none", help="Versions kept of each name."),
     click.option(
-        "--max-age", type=or_none(duration), metavar="SPAN|none", help="Kept, but not enforced by this version."
+        "--max-age",
+        type=or_none(duration),
+        metavar="SPAN|none",
+        help="Age past which versions go but a name's newest.",
     ),
     click.option(
         "--quota-bytes", type=or_none(size), metavar="SIZE|none", help="Kept, but not enforced by this version."
@@ -152,7 +155,7 @@ def _echo(namespace: Namespace, as_json: bool) -> None:
             "anonymous read": yes_or_no(namespace.anonymous_read),
             "share by uuid": share,
             "keep versions": "all" if namespace.keep_versions is None else str(namespace.keep_versions),
-            "max age": None if max_age_s is None else f"{human_span(max_age_s)} (not enforced)",
+            "max age": None if max_age_s is None else human_span(max_age_s),
             "quota bytes": None if quota_bytes is None else f"{human_size(quota_bytes)} (not enforced)",
             "quota blobs": None if namespace.quota_blobs is None else f"{namespace.quota_blobs} (not enforced)",
         }

@@ -100,7 +100,14 @@ def gc(invocation: Invocation, dry_run: bool, force: bool, as_json: bool) -> Non
     if as_json:
         echo_json({"expire": expired.json, "collect-garbage": collected.json})
         return
-    ended = (counted(expired.blobs, "blob"), counted(expired.names, "name"), counted(expired.uploads, "upload"))
+    kinds = {
+        "blob": expired.blobs,
+        "name": expired.names,
+        "version": expired.versions,
+        "upload": expired.uploads,
+        "token": expired.tokens,
+    }
+    ended = [counted(count, kind) for kind, count in kinds.items()]
     click.echo(f"{'would expire' if dry_run else 'expired':<13} {', '.join(ended)}")
     done = "would collect" if dry_run else "collected"
     orphans = f", {collected.orphans} of them unknown to the catalogue" if collected.orphans else ""

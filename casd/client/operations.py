@@ -45,7 +45,9 @@ class Expired:
 
     blobs: int
     names: int
+    versions: int
     uploads: int
+    tokens: int
     json: JsonObject = field(repr=False, compare=False)
 
 
@@ -70,7 +72,7 @@ class Operations:
         return parsed("status", _status, await self._transport.json("GET", "/v1/status"))
 
     async def expire(self, *, dry_run: bool = False) -> Expired:
-        """Everything past its time has ended: blobs, hidden names, unfinished uploads."""
+        """Everything past its time has ended: blobs, hidden names, versions, unfinished uploads, tokens."""
         query = {"dry_run": 1 if dry_run else None}
         answer = await self._transport.json("POST", "/v1/upkeep/expire", query, answer_timeout_s=RUN_TIMEOUT_S)
         return parsed("report", _expired, answer)
@@ -111,7 +113,14 @@ def _run(answer: Any) -> Run:
 
 
 def _expired(answer: Any) -> Expired:
-    return Expired(int(answer["blobs"]), int(answer["names"]), int(answer["uploads"]), answer)
+    return Expired(
+        blobs=int(answer["blobs"]),
+        names=int(answer["names"]),
+        versions=int(answer["versions"]),
+        uploads=int(answer["uploads"]),
+        tokens=int(answer["tokens"]),
+        json=answer,
+    )
 
 
 def _collected(answer: Any) -> Collected:

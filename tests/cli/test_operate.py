@@ -115,7 +115,7 @@ def test_gc_says_what_it_would_remove_refuses_most_of_it_and_removes_it_by_force
     after = own("status")
 
     assert dry.lines == [
-        "would expire  0 blobs, 0 names, 0 uploads",
+        "would expire  0 blobs, 0 names, 0 versions, 0 uploads, 0 tokens",
         f"would collect 1 payload, {before_size(before.out)}",
     ]
     assert "garbage              1 payload" in before.out
@@ -123,7 +123,7 @@ def test_gc_says_what_it_would_remove_refuses_most_of_it_and_removes_it_by_force
     assert refused.code == 1
     assert "`casd gc --force` insists" in refused.err
     assert forced.lines == [
-        "expired       0 blobs, 0 names, 0 uploads",
+        "expired       0 blobs, 0 names, 0 versions, 0 uploads, 0 tokens",
         f"collected     1 payload, {before_size(before.out)}",
     ]
     assert "garbage              none" in after.out
@@ -131,7 +131,7 @@ def test_gc_says_what_it_would_remove_refuses_most_of_it_and_removes_it_by_force
     assert re.search(r"last collect-garbage 2\S+Z: 1 payloads", after.out)
     assert made(own, "status")["upkeep"]["collect-garbage"]["report"]["payloads"] == 1
     assert made(own, "gc", "--dry-run") == {
-        "expire": {"blobs": 0, "names": 0, "uploads": 0},
+        "expire": {"blobs": 0, "names": 0, "versions": 0, "uploads": 0, "tokens": 0},
         "collect-garbage": {"payloads": 0, "bytes": 0, "orphans": 0, "dry_run": True},
     }
 

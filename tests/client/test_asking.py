@@ -205,7 +205,7 @@ async def test_a_run_of_upkeep_may_take_longer_than_a_line_may_be_silent(aiohttp
     async def expire(request: web.Request) -> web.Response:
         has_begun.set()
         await has_ended.wait()
-        return web.json_response({"blobs": 1, "names": 2, "uploads": 3})
+        return web.json_response({"blobs": 1, "names": 2, "versions": 3, "uploads": 4, "tokens": 5})
 
     async def status(request: web.Request) -> web.Response:
         await never.wait()
@@ -224,4 +224,5 @@ async def test_a_run_of_upkeep_may_take_longer_than_a_line_may_be_silent(aiohttp
         expired = await run
     never.set()
 
-    assert (expired.blobs, expired.names, expired.uploads) == (1, 2, 3)
+    assert (expired.blobs, expired.names, expired.versions) == (1, 2, 3)
+    assert (expired.uploads, expired.tokens) == (4, 5)

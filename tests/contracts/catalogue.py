@@ -9,6 +9,7 @@ from casd.catalogue.base import Catalogue
 from tests.contracts.catalogue_holding import HoldingContract
 from tests.contracts.catalogue_naming import NamingContract
 from tests.contracts.catalogue_reading import ListingContract, LookupContract
+from tests.contracts.catalogue_retention import RetentionContract
 from tests.contracts.catalogue_sharing import SharingContract
 from tests.contracts.catalogue_transfers import TransferContract
 from tests.contracts.catalogue_writing import UpkeepContract, WriteContract
@@ -22,6 +23,7 @@ class CatalogueContract(
     NamingContract,
     HoldingContract,
     SharingContract,
+    RetentionContract,
     TransferContract,
     UpkeepContract,
 ):

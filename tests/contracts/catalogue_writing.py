@@ -367,7 +367,9 @@ class UpkeepContract:
         desk.clock.move(microseconds=1)  # versions of a name never share a time: the marker's is one later
         hidden_so_long = await desk.expire(hidden=timedelta(seconds=60))
         desk.clock.move(microseconds=1)
-        expirable = await desk.catalogue.expirable(desk.clock(), desk.clock() - timedelta(seconds=60))
+        expirable = await desk.catalogue.expirable(
+            desk.clock(), desk.clock() - timedelta(seconds=60), desk.clock() - timedelta(days=30)
+        )
         longer = await desk.expire(hidden=timedelta(seconds=60))
 
         assert expirable == longer

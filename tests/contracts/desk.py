@@ -115,8 +115,19 @@ class Desk:
 
     # -- upkeep -------------------------------------------------------------------------------------------
 
-    async def expire(self, hidden: timedelta = timedelta(days=7), limit: int = 100) -> Expired:
-        return await self.catalogue.expire(self.clock(), self.clock() - hidden, self.keep_until, limit)
+    async def expire(
+        self, hidden: timedelta = timedelta(days=7), ended: timedelta = timedelta(days=30), limit: int = 100
+    ) -> Expired:
+        now = self.clock()
+        return await self.catalogue.expire(now, now - hidden, now - ended, self.keep_until, limit)
+
+    async def retain(self, *, dry_run: bool = False) -> int:
+        versions, after = 0, None
+        while True:
+            count, after = await self.catalogue.retain(self.clock(), self.keep_until, after, dry_run=dry_run)
+            versions += count
+            if after is None:
+                return versions
 
     async def garbage(self) -> set[Digest]:
         """What is unreferenced and past its keep-until."""

@@ -88,7 +88,7 @@ async def open_house(
         stack.push_async_callback(store.close)
         uploads = Uploads(store, lifetime=timedelta(days=7), limit_per_token=1000)
         stack.push_async_callback(uploads.close)
-        upkeep = Upkeep(payloads, catalogue, locks, uploads, Rules(GRACE, timedelta(days=7)), now)
+        upkeep = Upkeep(payloads, catalogue, locks, uploads, Rules(GRACE, timedelta(days=7), timedelta(days=30)), now)
         stack.push_async_callback(upkeep.close)
         transmitter = Transmitter(send_idle_timeout_s)
         stack.push_async_callback(transmitter.close)

@@ -92,7 +92,13 @@ def test_a_blob_that_a_version_holds_outlives_its_expiry(tmp_path: Path) -> None
 
         assert (kept["expires_at"], kept["holds_itself"]) == (None, False)
         assert await ask("GET", f"/v1/blobs/{blob['uuid']}/data") == (200, b"held")
-        assert (await ask("POST", "/v1/upkeep/expire"))[1] == {"blobs": 1, "names": 0, "uploads": 0}
+        assert (await ask("POST", "/v1/upkeep/expire"))[1] == {
+            "blobs": 1,
+            "names": 0,
+            "versions": 0,
+            "uploads": 0,
+            "tokens": 0,
+        }
         assert (await ask("GET", f"/v1/blobs/{blob['uuid']}"))[1] == kept
 
     told(tmp_path, story)

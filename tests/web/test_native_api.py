@@ -141,7 +141,7 @@ def test_upkeep_runs_when_told_and_reports(us: Party) -> None:
     expired = us.admin.ask("POST", "/v1/upkeep/expire")
     looked = us.admin.ask("POST", "/v1/upkeep/collect-garbage?dry_run=1")
 
-    assert (expired.status, set(expired.json)) == (200, {"blobs", "names", "uploads"})
+    assert (expired.status, set(expired.json)) == (200, {"blobs", "names", "versions", "uploads", "tokens"})
     assert (looked.status, looked.json["dry_run"]) == (200, True)
 
 

@@ -53,7 +53,7 @@ def test_status_tells_how_upkeep_went(new_daemon: Callable[..., Daemon]) -> None
         admin.ask("POST", "/v1/upkeep/collect-garbage?force=1")
         last = admin.ask("GET", "/v1/status").json["upkeep"]["collect-garbage"]
 
-    assert runs["expire"]["report"] == {"blobs": 0, "names": 0, "uploads": 0}
+    assert runs["expire"]["report"] == {"blobs": 0, "names": 0, "versions": 0, "uploads": 0, "tokens": 0}
     assert runs["expire"]["error"] is None
     assert runs["collect-garbage"]["report"] is None
     assert "more than half" in runs["collect-garbage"]["error"]

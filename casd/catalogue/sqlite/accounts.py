@@ -23,6 +23,9 @@ SELECT_NAMESPACES = """
 SELECT name, (SELECT json_group_array(reader) FROM namespace_reader r WHERE r.namespace_id = n.id),
   anonymous_read, share_by_uuid, quota_bytes, quota_blobs, keep_versions, max_age_s FROM namespace n
 """
+# A named key keeps its token: without it nobody could say why the key opens nothing.
+HAS_ENDED = """min(coalesce(revoked_at, expires_at), coalesce(expires_at, revoked_at)) < :ended
+ AND NOT EXISTS (SELECT 1 FROM named_key WHERE named_key.token = token.uuid)"""
 SELECT_TOKENS = """
 SELECT uuid, name, role, created_at, expires_at, revoked_at,
   (SELECT json_group_array(name) FROM (
@@ -82,6 +85,18 @@ def revoke_token(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int)
     known = db.execute("UPDATE token SET revoked_at = coalesce(revoked_at, ?) WHERE uuid = ?", (now, uuid.bytes))
     if not known.rowcount:
         raise TokenNotFound(f"there is no token {uuid}")
+
+
+def forget_tokens(db: sqlite3.Connection, touched: Touched, ended: int, limit: int) -> int:
+    """Forget tokens that ended before a time; returns how many."""
+    gone = db.execute(
+        f"""DELETE FROM token WHERE id IN (SELECT id FROM token WHERE {HAS_ENDED} LIMIT :limit)
+           RETURNING secret_hash, uuid""",
+        {"ended": ended, "limit": limit},
+    ).fetchall()
+    for secret_hash, uuid in gone:
+        touched.update({secret_hash, ("token", UUID(bytes=uuid))})
+    return len(gone)
 
 
 def named_key_of(row: Row) -> NamedKey:

@@ -7,11 +7,11 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from casd.catalogue.sqlite import accounts, blobs, infos, names, schema, uploads
+from casd.catalogue.sqlite import accounts, blobs, infos, names, retention, schema, uploads
 from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.reading import SqliteReading
-from casd.catalogue.sqlite.rows import in_list, micros
+from casd.catalogue.sqlite.rows import in_list, micros, number_after
 from casd.catalogue.sqlite.writer import Touched, Writer
 from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals
 from casd.errors import NameNotFound, StorageFailed
@@ -236,23 +236,40 @@ class SqliteCatalogue(SqliteReading):
 
     # -- upkeep -------------------------------------------------------------------------------------------
 
-    async def expire(self, now: datetime, hidden_before: datetime, keep_until: datetime, limit: int) -> Expired:
-        at, hidden, until = micros(now), micros(hidden_before), micros(keep_until)
+    async def expire(
+        self, now: datetime, hidden_before: datetime, ended_before: datetime, keep_until: datetime, limit: int
+    ) -> Expired:
+        at, hidden, ended, until = micros(now), micros(hidden_before), micros(ended_before), micros(keep_until)
 
         def end(db: sqlite3.Connection, touched: Touched) -> Expired:
-            blob_count = blobs.expire_blobs(db, touched, at, until, limit)
-            return Expired(blob_count, names.purge_hidden(db, touched, hidden, at, until, limit))
+            return Expired(
+                blobs=blobs.expire_blobs(db, touched, at, until, limit),
+                names=names.purge_hidden(db, touched, hidden, at, until, limit),
+                tokens=accounts.forget_tokens(db, touched, ended, limit),
+            )
 
         return await self._writer.write(end)
 
-    async def expirable(self, now: datetime, hidden_before: datetime) -> Expired:
-        sql = """SELECT (SELECT count(*) FROM blob WHERE expires_at <= :now),
+    async def expirable(self, now: datetime, hidden_before: datetime, ended_before: datetime) -> Expired:
+        sql = f"""SELECT (SELECT count(*) FROM blob WHERE expires_at <= :now),
           (SELECT count(*) FROM name WHERE hidden_at < :hidden),
-          (SELECT count(*) FROM upload WHERE expires_at <= :now)"""
-        ((blob_count, name_count, upload_count),) = await self._listings.rows(
-            sql, {"now": micros(now), "hidden": micros(hidden_before)}
-        )
-        return Expired(blob_count, name_count, upload_count)
+          (SELECT count(*) FROM upload WHERE expires_at <= :now),
+          (SELECT count(*) FROM token WHERE {accounts.HAS_ENDED})"""
+        values = {"now": micros(now), "hidden": micros(hidden_before), "ended": micros(ended_before)}
+        ((blob_count, name_count, upload_count, token_count),) = await self._listings.rows(sql, values)
+        return Expired(blob_count, name_count, uploads=upload_count, tokens=token_count)
+
+    async def retain(
+        self, now: datetime, keep_until: datetime, after: bytes | None, *, dry_run: bool = False
+    ) -> tuple[int, bytes | None]:
+        values = {"now": micros(now), "after": number_after(after, 0), "span": retention.SPAN}
+        ((last, count),) = await self._listings.rows(retention.SELECT_SPAN, values)
+        rows = await self._listings.rows(retention.SELECT_OVERDUE, values | {"last": last}) if count else []
+        versions = sum(overdue for _, overdue in rows)
+        if rows and not dry_run:
+            name_ids = [name_id for name_id, _ in rows]
+            versions = await self._writer.write(names.retain_all, name_ids, values["now"], micros(keep_until))
+        return versions, last.to_bytes(8) if count == retention.SPAN else None
 
     async def unreferenced(self, now: datetime, limit: int, after: bytes | None) -> Page[Unreferenced]:
         return await self._listings.unreferenced(micros(now), limit, after)

@@ -5,10 +5,11 @@ Numbers and times of a name come from `name_counter`, which outlives the name: n
 """
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from casd.catalogue.sqlite import blobs, uploads
+from casd.catalogue.sqlite.retention import first_kept
 from casd.catalogue.sqlite.rows import (
     NEWEST,
     VERSION_COLUMNS,
@@ -177,34 +178,28 @@ def describe(db: sqlite3.Connection, touched: Touched, namespace: str, name: str
     )
 
 
-def retain(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> None:
-    """Remove what is older than the newest versions that the name's rule, or its namespace's, keeps."""
-    (keep,) = db.execute(
-        """SELECT coalesce(m.keep_versions, n.keep_versions)
-           FROM name m JOIN namespace n ON n.id = m.namespace_id WHERE m.id = ?""",
-        (name_id,),
-    ).fetchone()
-    if keep is None:
-        return
-    oldest_kept = db.execute(
-        """SELECT number FROM version WHERE name_id = ? AND blob_id IS NOT NULL
-           ORDER BY number DESC LIMIT 1 OFFSET ?""",
-        (name_id, max(keep, 1) - 1),
-    ).fetchone()
-    if oldest_kept is not None:
-        drop_versions(db, touched, name_id, "number < ?", oldest_kept[0], now, keep_until)
+def retain(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> int:
+    """Remove what the rules do not keep; returns how many versions that were."""
+    oldest = first_kept(db, name_id, now)
+    return drop_versions(db, touched, name_id, "number < ?", oldest, now, keep_until) if oldest else 0
+
+
+def retain_all(db: sqlite3.Connection, touched: Touched, name_ids: Sequence[int], now: int, keep_until: int) -> int:
+    """As `retain`, of several names. Their newest versions stay, so nothing is touched but blobs that go."""
+    return sum(retain(db, touched, name_id, now, keep_until) for name_id in name_ids)
 
 
 def drop_versions(
     db: sqlite3.Connection, touched: Touched, name_id: int, which: str, value: int, now: int, keep_until: int
-) -> None:
-    """Delete the name's versions for which `which`, a condition on one value, holds."""
+) -> int:
+    """Delete the name's versions for which `which`, a condition on one value, holds; returns how many."""
     gone = db.execute(
         f"DELETE FROM version WHERE name_id = ? AND {which} RETURNING blob_id", (name_id, value)
     ).fetchall()
     for (blob_id,) in gone:
         if blob_id is not None:
             blobs.release_by_version(db, touched, blob_id, now, keep_until)
+    return len(gone)
 
 
 def settle(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> None:
