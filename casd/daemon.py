@@ -26,7 +26,6 @@ from casd.dialects.datapane import DATAPANE
 from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
 from casd.dialects.shakenfist import SHAKENFIST
-from casd.dialects.shakenfist.fetching import FETCHES
 from casd.dialects.tus import TUS
 from casd.errors import CasdError, CollectionRefused, FolderUnusable, Unauthenticated
 from casd.locks import DigestLocks
@@ -148,6 +147,8 @@ async def running(config: Config) -> AsyncIterator[str]:
             new_uuid=new_uuid,
             grace=grace,
             share_by_uuid=config.auth.share_by_uuid,
+            verify_reads=config.storage.verify_reads,
+            recheck=timedelta(days=config.storage.recheck_days),
         )
         stack.push_async_callback(store.close)
         uploads = Uploads(
@@ -187,9 +188,7 @@ async def listening(config: Config, services: Services) -> AsyncIterator[str]:
         ),
         services.origins,
     )
-    app = build(DIALECTS, services, traffic)
-    app[FETCHES].hosts = config.shakenfist.cache_hosts
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(build(DIALECTS, services, traffic))
     await runner.setup()
     assert runner.server is not None
     listener = bound_socket(config.server.host, config.server.port)
@@ -329,7 +328,7 @@ async def keep_up(upkeep: Upkeep, config: Config) -> None:
         await asyncio.sleep(config.upkeep.interval_s)
         is_scan_due = loop.time() >= next_scan
         try:
-            await upkeep.expire(scan=is_scan_due)
+            await upkeep.expire()
             await upkeep.collect_garbage(scan=is_scan_due)
         except CollectionRefused as error:
             log.warning("collection refused, casd gc --force insists reason=%s", error)

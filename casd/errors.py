@@ -53,12 +53,6 @@ class NamedKeyNotFound(NotFound):
     code = "named-key-not-found"
 
 
-class PinNotFound(NotFound):
-    """The backup took too long without a sign of life: what it was about to copy may have been collected."""
-
-    code = "pin-not-found"
-
-
 class UploadNotFound(NotFound):
     """Absent, expired, terminated, or of somebody else."""
 
@@ -184,24 +178,6 @@ class UploadBusy(Conflict):
         self.offset = offset
 
 
-class SourceFailed(CasdError):
-    """What was to be fetched from elsewhere did not come whole. Nothing was kept."""
-
-    code = "source-failed"
-
-
-class SourceTimeout(SourceFailed):
-    """The same, because nothing more came for `body_idle_timeout_s`."""
-
-    code = "source-timeout"
-
-
-class TooManyFetches(CasdError):
-    """As many fetches are under way as there may be at a time."""
-
-    code = "too-many-fetches"
-
-
 class TooManyUploads(CasdError):
     """The token has as many unfinished uploads as it may."""
 
@@ -245,6 +221,12 @@ class PayloadDamaged(StorageFailed):
     """The stored bytes are not those that were acknowledged. Storing them again heals it."""
 
     code = "payload-damaged"
+
+
+class PayloadUnreadable(StorageFailed):
+    """The disk fails to give the payload's bytes, which is no proof that they are gone."""
+
+    code = "payload-unreadable"
 
 
 class CatalogueUnusable(CasdError):

@@ -91,6 +91,35 @@ class Stored:
     modified_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What a payload's bytes are when all of them are read again."""
+
+    digest: Digest
+    size: int
+    blocks: bytes  # as in a Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """What is kept of a payload that was found damaged, and what is known of how."""
+
+    id: str  # its file's name: the digest and when
+    digest: Digest
+    why: str
+    quarantined_at: datetime
+    size: int | None  # of the bytes in quarantine; None: there were none, or they could not be moved
+    facts: Mapping[str, JSON] = field(default_factory=dict)
+
+
+class VerifyReads(StrEnum):
+    """When a block's checksum is compared before its bytes leave."""
+
+    FIRST = "first"  # when it is read for the first time since the start, or for a configured time
+    ALWAYS = "always"
+    NEVER = "never"
+
+
 class BlobState(StrEnum):
     CREATED = "created"
     ERROR = "error"  # the payload is in quarantine

@@ -19,16 +19,15 @@ from casd.errors import (
     NameNotFound,
     NamespaceNotFound,
     NotFound,
-    PayloadDamaged,
     PayloadNotFound,
     PreconditionFailed,
     VersionNotFound,
 )
+from casd.judging import Judge
 from casd.locks import DigestLocks
 from casd.model import (
     JSON,
     Blob,
-    BlobState,
     Digest,
     Expected,
     Guard,
@@ -37,11 +36,13 @@ from casd.model import (
     Naming,
     NewBlob,
     Receipt,
+    VerifyReads,
     Version,
     VersionRef,
 )
-from casd.payloads.base import ANYTHING, Payload, PayloadStore, Staged
+from casd.payloads.base import ANYTHING, PayloadStore, Staged
 from casd.tasks import to_the_end
+from casd.verified import VerifiedPayload, VerifiedReads
 
 METADATA_LIMIT_BYTES = 1 << 20  # of one blob, keys and values together
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -71,6 +72,8 @@ class BlobStore:
         new_uuid: Callable[[], UUID],
         grace: timedelta,
         share_by_uuid: bool,
+        verify_reads: VerifyReads = VerifyReads.FIRST,
+        recheck: timedelta = timedelta(days=7),
     ) -> None:
         self.payloads = payloads
         self.catalogue = catalogue
@@ -79,10 +82,13 @@ class BlobStore:
         self.grace = grace
         self.new_uuid = new_uuid
         self._share_by_uuid = share_by_uuid
+        self.judge = Judge(payloads, catalogue, locks, now)
+        self.reads = VerifiedReads(payloads, catalogue, self.judge, now, verify_reads, recheck)
         self._commits: set[asyncio.Task[Any]] = set()
 
     async def close(self) -> None:
-        """Wait for commits that go on although their callers were cancelled."""
+        """Wait for commits that go on although their callers were cancelled; judgements are given up."""
+        await self.judge.close()
         if self._commits:
             await asyncio.wait(self._commits)
 
@@ -208,17 +214,9 @@ class BlobStore:
             raise PayloadNotFound(f"there is no payload {digest}")
         return blob
 
-    async def open_payload(self, blob: Blob) -> Payload:
-        """The blob's bytes, open. Raises PayloadMissing, and PayloadDamaged for what cannot be right."""
-        if blob.state is BlobState.ERROR:
-            raise PayloadDamaged(f"payload {blob.digest} is in quarantine; store it again to heal it")
-        payload = await self.payloads.open(blob.digest)
-        if payload.size != blob.size:
-            payload.close()
-            raise PayloadDamaged(
-                f"payload {blob.digest} has {payload.size} of {blob.size} bytes; store it again to heal it"
-            )
-        return payload
+    async def open_payload(self, blob: Blob) -> VerifiedPayload:
+        """The blob's bytes, open. Raises PayloadMissing, PayloadUnreadable, and PayloadDamaged for what is."""
+        return await self.reads.open(blob)
 
     # -- storing ------------------------------------------------------------------------------------------
 
@@ -291,8 +289,10 @@ class BlobStore:
 
         async def both() -> R:
             async with self.locks.hold(receipt.digest):
-                await staged.commit()
-                return await record()
+                identity = await staged.commit()
+                recorded = await record()
+                self.reads.stored(receipt, identity)
+                return recorded
 
         task = asyncio.create_task(both())
         self._commits.add(task)

@@ -40,7 +40,6 @@ class CollectionReport:
     bytes: int
     orphans: int  # of the payloads, files that no row knew: left by a crash, or by a commit that failed
     is_dry_run: bool
-    pinned: int = 0  # payloads that would have gone, but for a backup that is under way
 
 
 @dataclass(slots=True)
@@ -77,16 +76,16 @@ class Upkeep:
         self._running: dict[object, asyncio.Task[Any]] = {}
         self.last_runs: dict[str, Run] = {}  # by kind
 
-    async def expire(self, *, scan: bool = True, dry_run: bool = False) -> Expired:
-        """What was ended; with `dry_run` what would have been. `scan` also looks at the versions of every name."""
+    async def expire(self, *, dry_run: bool = False) -> Expired:
+        """What was ended; with `dry_run` what would have been."""
         if dry_run:
             now, rules = self._now(), self._rules
             expirable = await self._catalogue.expirable(now, now - rules.hidden, now - rules.ended)
             return replace(expirable, versions=await retain(self._catalogue, now=now, grace=rules.grace, dry_run=True))
-        return await self._join("expire", ("expire", scan), lambda: self._expire(scan))
+        return await self._join("expire", "expire", self._expire)
 
-    async def _expire(self, scan: bool) -> Expired:
-        expired = await expire(self._catalogue, self._rules, now=self._now(), scan=scan)
+    async def _expire(self) -> Expired:
+        expired = await expire(self._catalogue, self._rules, now=self._now())
         return replace(expired, uploads=await self._uploads.expire())
 
     async def collect_garbage(
@@ -138,11 +137,10 @@ class Upkeep:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
 
-async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime, scan: bool = True) -> Expired:
-    """End what is past its time but uploads: own holds, hidden names, tokens, and with `scan` versions.
+async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime) -> Expired:
+    """End what is past its time but uploads: own holds, hidden names, versions, tokens. Bytes become garbage.
 
-    Nobody waits for it: reads judge expiry themselves, and publishing applies the rules on versions. Bytes become
-    garbage.
+    Nobody waits for it: reads judge expiry themselves.
     """
     blobs = names = tokens = 0
     while True:
@@ -150,8 +148,7 @@ async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime, scan: boo
         blobs, names, tokens = blobs + batch.blobs, names + batch.names, tokens + batch.tokens
         if max(batch.blobs, batch.names, batch.tokens) < BATCH:
             break
-    versions = await retain(catalogue, now=now, grace=rules.grace) if scan else 0
-    return Expired(blobs, names, versions, tokens=tokens)
+    return Expired(blobs, names, await retain(catalogue, now=now, grace=rules.grace), tokens=tokens)
 
 
 async def retain(catalogue: Catalogue, *, now: datetime, grace: timedelta, dry_run: bool = False) -> int:
@@ -187,18 +184,15 @@ async def collect_garbage(
     """
     orphans = [stored async for stored in _orphans(payloads, catalogue, now - grace)] if scan else []
     await _check_bound(catalogue, now, len(orphans), sum(size for _, size in orphans), force or dry_run)
-    removed = removed_bytes = pinned = 0
-    is_pinned = await catalogue.pinned_until(now) is not None  # asked again in the transaction of each removal
+    removed = removed_bytes = 0
     async for digest, size in _unreferenced(catalogue, now):
-        if is_pinned:
-            pinned += 1
-        elif dry_run or await _collect(payloads, catalogue, locks, digest, now):
+        if dry_run or await _collect(payloads, catalogue, locks, digest, now):
             removed, removed_bytes = removed + 1, removed_bytes + size
     removed_orphans = 0
     for digest, size in orphans:
         if dry_run or await _collect_orphan(payloads, catalogue, locks, digest, now):
             removed_orphans, removed_bytes = removed_orphans + 1, removed_bytes + size
-    report = CollectionReport(removed + removed_orphans, removed_bytes, removed_orphans, dry_run, pinned)
+    report = CollectionReport(removed + removed_orphans, removed_bytes, removed_orphans, dry_run)
     if report.payloads and not dry_run:
         log.info("garbage collected payloads=%d bytes=%d orphans=%d", report.payloads, report.bytes, report.orphans)
     return report

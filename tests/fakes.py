@@ -6,7 +6,7 @@ between two steps of the store, or a disk that fails when told to.
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from typing import Self
 from uuid import UUID
 
 from casd.errors import DigestMismatch, PayloadDamaged, PayloadMissing, SizeMismatch, StageMissing, StorageFailed
-from casd.model import Digest, Expected, Receipt, Stored
+from casd.model import JSON, Digest, Examined, Expected, Quarantined, Receipt, Stored
 from casd.payloads.base import ANYTHING
 from tests.contracts.oracle import receipt_of
 
@@ -58,7 +58,7 @@ class MemoryDisk:
     stages: dict[str, bytearray] = field(default_factory=dict)
     payloads: dict[Digest, bytes] = field(default_factory=dict)
     modified_at: dict[Digest, datetime] = field(default_factory=dict)
-    quarantined: list[tuple[Digest, bytes, str]] = field(default_factory=list)
+    quarantined: dict[str, tuple[Quarantined, bytes | None]] = field(default_factory=dict)
     failure: StorageFailed | None = None  # raised by the next write, cut, sync, seal or commit, once
 
 
@@ -81,6 +81,22 @@ class MemoryPayload:
 
     def is_cached(self, start: int, stop: int) -> bool:
         return True
+
+    @property
+    def identity(self) -> Hashable:
+        return id(self._data)
+
+    async def block_checksums(self, start: int, stop: int, *, from_disk: bool = False) -> bytes:
+        return receipt_of(self._data).blocks[start * 8 : stop * 8]
+
+    async def examine(self, pace: Callable[[int], Awaitable[None]] | None = None) -> Examined:
+        receipt = receipt_of(self._data)
+        if pace is not None and self.size:
+            await pace(self.size)
+        return Examined(receipt.digest, receipt.size, receipt.blocks)
+
+    async def forget_cached(self) -> None:
+        pass
 
     def close(self) -> None:
         pass
@@ -151,16 +167,17 @@ class MemoryStaged:
         self._receipt = receipt
         return receipt
 
-    async def commit(self) -> None:
+    async def commit(self) -> Hashable:
         if self._receipt is None or self._is_spent:
             raise RuntimeError("commit wants a sealed stage, once")
         await asyncio.sleep(0)
         self._fail_if_told()
-        self._disk.payloads[self._receipt.digest] = bytes(self._data)
+        self._disk.payloads[self._receipt.digest] = data = bytes(self._data)
         if not self._is_kept:
             del self._disk.stages[self._id]
         self._disk.modified_at[self._receipt.digest] = datetime.now(UTC)
         self._is_spent = True
+        return id(data)
 
     async def suspend(self) -> None:
         assert self._is_kept
@@ -221,12 +238,22 @@ class MemoryPayloads:
         self.disk.modified_at.pop(digest, None)
         return self.disk.payloads.pop(digest, None) is not None
 
-    async def quarantine(self, digest: Digest, why: str) -> bool:
+    async def quarantine(self, digest: Digest, why: str, facts: Mapping[str, JSON] | None = None) -> bool:
         await asyncio.sleep(0)
-        data = self.disk.payloads.pop(digest, None)
-        if data is not None:
-            self.disk.quarantined.append((digest, data, why))
+        data, now = self.disk.payloads.pop(digest, None), datetime.now(UTC)
+        id = f"{digest.hex}.{now:%Y%m%dT%H%M%S.%fZ}"
+        size = None if data is None else len(data)
+        self.disk.quarantined[id] = (Quarantined(id, digest, why, now, size, dict(facts or {})), data)
         return data is not None
+
+    async def quarantined(self, limit: int, after: str | None = None) -> list[Quarantined]:
+        return [self.disk.quarantined[id][0] for id in sorted(self.disk.quarantined) if id > (after or "")][:limit]
+
+    async def in_quarantine(self, id: str) -> Quarantined | None:
+        return self.disk.quarantined[id][0] if id in self.disk.quarantined else None
+
+    async def purge_quarantined(self, id: str) -> bool:
+        return self.disk.quarantined.pop(id, None) is not None
 
     async def scan(self) -> AsyncIterator[Stored]:
         for digest, data in list(self.disk.payloads.items()):

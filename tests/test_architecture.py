@@ -21,14 +21,20 @@ LAYERS = (
     {"errors", "uuids", "tasks", "logs"},
     {"model", "folder"},
     {"payloads", "catalogue", "auth", "locks", "config", "client"},
-    {"store", "uploads", "upkeep", "named_keys"},
+    {"judging", "verified", "store", "uploads", "upkeep", "named_keys"},
     {"web"},
     {"dialects", "console"},
     {"daemon"},
     {"cli"},
     {"__main__"},
 )
-BESIDE = {"uploads": {"store"}, "upkeep": {"uploads"}, "named_keys": {"store"}}  # of the same layer
+BESIDE = {  # of the same layer
+    "verified": {"judging"},
+    "store": {"judging", "verified"},
+    "uploads": {"store"},
+    "upkeep": {"judging", "uploads"},
+    "named_keys": {"store"},
+}
 ONLY = {  # narrower than the layers
     "model": {"errors"},
     "folder": {"errors"},

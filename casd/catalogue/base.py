@@ -349,10 +349,9 @@ class Catalogue(Protocol):
         """How many payloads `unreferenced` would list in all, and their bytes."""
 
     async def forget_payload(self, digest: Digest, now: datetime) -> bool:
-        """Delete the payload's row if no blob refers to it, its keep-until has passed and no backup has it pinned.
+        """Delete the payload's row if no blob refers to it and its keep-until has passed, checked here and now.
 
-        All that is checked here and now. Returns whether it did. The caller holds the digest's lock until the file is
-        gone too.
+        Returns whether it did. The caller holds the digest's lock until the file is gone too.
         """
 
     async def known_payloads(self, digests: Collection[Digest]) -> set[Digest]:
@@ -361,20 +360,17 @@ class Catalogue(Protocol):
     async def keep_payload(self, digest: Digest, until: datetime) -> bool:
         """Raise keep-until; returns whether the payload is known."""
 
-    async def pin_payloads(self, pin: UUID, until: datetime, now: datetime) -> None:
-        """For a backup: until then no payload is forgotten of which a copy of the catalogue knows, made from now on."""
+    async def set_quarantined(self, digest: Digest, at: datetime | None) -> bool:
+        """Mark the payload, and so all its blobs, as damaged, or as good again (None).
 
-    async def renew_pin(self, pin: UUID, until: datetime, now: datetime) -> None:
-        """The pin lasts until then. Raises PinNotFound if it was let go, or has been past its time meanwhile."""
+        Returns whether that changed anything: a payload that is damaged already keeps its time.
+        """
 
-    async def unpin_payloads(self, pin: UUID) -> None:
-        """Let go; absence is no error."""
+    async def set_good(self, digest: Digest, blocks: bytes, at: datetime) -> bool:
+        """The payload's bytes were found right at `at`: it is not damaged, and these are its block checksums.
 
-    async def pinned_until(self, now: datetime) -> datetime | None:
-        """When the last pin ends; None if there is none now."""
-
-    async def set_quarantined(self, digest: Digest, at: datetime | None) -> None:
-        """Mark the payload, and so all its blobs, as damaged, or as good again (None)."""
+        Returns whether those it had were others; False if it is not known.
+        """
 
     async def totals(self) -> Totals: ...
 

@@ -5,11 +5,11 @@ a removal, a quarantine) is kept apart by the caller, who holds that digest's lo
 Every backend, and every fake, passes `tests/contracts/payload_store.py`.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
-from casd.model import Digest, Expected, Receipt, Stored
+from casd.model import JSON, Digest, Examined, Expected, Quarantined, Receipt, Stored
 
 ANYTHING = Expected()  # nothing was announced
 
@@ -21,11 +21,15 @@ class Payload(Protocol):
     def size(self) -> int: ...
 
     @property
+    def identity(self) -> Hashable:
+        """Of this copy of the bytes: another copy of them has another one, and so has this one once it was changed."""
+
+    @property
     def file(self) -> int | None:
         """A descriptor that the kernel can send from; None where there is none. Not for closing."""
 
     async def read(self, start: int, stop: int) -> bytes:
-        """Exactly the bytes `start` to `stop`. Raises PayloadDamaged if they are not all there."""
+        """Exactly the bytes `start` to `stop`. Raises PayloadDamaged if they are not all there, PayloadUnreadable."""
 
     def read_now(self, start: int, stop: int) -> bytes | None:
         """The same bytes if they can be had without waiting for a disk, else None. May always be None."""
@@ -33,8 +37,23 @@ class Payload(Protocol):
     def is_cached(self, start: int, stop: int) -> bool:
         """Whether sending these bytes from `file` is expected not to wait for a disk."""
 
+    async def block_checksums(self, start: int, stop: int, *, from_disk: bool = False) -> bytes:
+        """The XXH3-64 of blocks `start` to `stop` as they read now, 8 bytes each, and no more than there are.
+
+        `from_disk` reads past any cache and leaves nothing in it. Raises PayloadUnreadable.
+        """
+
+    async def examine(self, pace: Callable[[int], Awaitable[None]] | None = None) -> Examined:
+        """The SHA-512 and the block checksums of the whole, read past any cache.
+
+        `pace` is awaited again and again with how many bytes were read since. Raises PayloadUnreadable.
+        """
+
+    async def forget_cached(self) -> None:
+        """What a cache has of it is read anew, as far as that can be told."""
+
     def close(self) -> None:
-        """Let go. Closing twice is no error."""
+        """Let go. Closing twice is no error; a `block_checksums` or `examine` under way is one."""
 
 
 class Staged(Protocol):
@@ -82,8 +101,10 @@ class Staged(Protocol):
         written afterwards.
         """
 
-    async def commit(self) -> None:
+    async def commit(self) -> Hashable:
         """Name the sealed bytes by their digest, durably; a damaged or missing copy is replaced.
+
+        Returns the payload's identity.
 
         The caller holds the lock of the receipt's digest until its catalogue row is committed. Afterwards the
         stage is spent; a second call is an error. One that is kept stays for `reopen` until it is discarded, so that
@@ -120,7 +141,7 @@ class PayloadStore(Protocol):
         """
 
     async def open(self, digest: Digest) -> Payload:
-        """Return the payload, open. Raises PayloadMissing."""
+        """Return the payload, open. Raises PayloadMissing, PayloadUnreadable."""
 
     async def remove(self, digest: Digest) -> bool:
         """Remove the payload; afterwards `open` raises PayloadMissing.
@@ -129,11 +150,20 @@ class PayloadStore(Protocol):
         the digest's lock.
         """
 
-    async def quarantine(self, digest: Digest, why: str) -> bool:
-        """Move the payload out of reach, with a note of `why`; afterwards `open` raises PayloadMissing.
+    async def quarantine(self, digest: Digest, why: str, facts: Mapping[str, JSON] | None = None) -> bool:
+        """Move the payload out of reach, durably, with a note of `why` and `facts`; `open` raises PayloadMissing then.
 
-        Returns whether there was one. The caller holds the digest's lock.
+        Returns whether there was one; where there was none the note is kept all the same. The caller holds the
+        digest's lock.
         """
+
+    async def quarantined(self, limit: int, after: str | None = None) -> list[Quarantined]:
+        """At most `limit` of what is in quarantine, by id, behind `after`."""
+
+    async def in_quarantine(self, id: str) -> Quarantined | None: ...
+
+    async def purge_quarantined(self, id: str) -> bool:
+        """Delete that, bytes and note; returns whether it was there."""
 
     def scan(self) -> AsyncIterator[Stored]:
         """Every payload that is there, in no order; what comes or goes meanwhile may be seen or not."""

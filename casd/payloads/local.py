@@ -10,21 +10,21 @@ stands in `payloads/base.py`; other processes are kept out by the daemon's lock 
 """
 
 import asyncio
-import errno
-import json
 import logging
 import os
 import stat
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from casd.errors import InvalidInput, PayloadDamaged, PayloadMissing, StageMissing, StorageFailed
-from casd.model import Digest, Stored
+from casd.errors import InvalidInput, PayloadMissing, PayloadUnreadable, StageMissing, StorageFailed
+from casd.model import JSON, Digest, Quarantined, Stored
+from casd.payloads import quarantine
 from casd.payloads.folders import DurableFolders, disk_call, fsync_folder
+from casd.payloads.reading import UNREADABLE, LocalPayload, identity_of
 from casd.payloads.space import Claim, Space
 from casd.payloads.staged import SMALL_BYTES, LocalStaged, Place
 from casd.tasks import to_the_end
@@ -33,73 +33,11 @@ log = logging.getLogger(__name__)
 
 DISK_THREADS = 32  # so many fsyncs can wait at once; a disk that merges them serves 32 clients in the time of a few
 KNOWN_WARM = 4096  # digests whose directory entry and inode were used lately: opening them inline takes 8 us
-PROBE_STEP_BYTES = 256 << 10  # twice the usual read-ahead: at 64 KiB probes took a fifth of a warm download's time
+CHECK_THREADS = 4  # what is read to be checked waits for the disk here
 COPY_STEP_BYTES = 64 << 20
-READ_NOW_BYTES = 256 << 10  # the most that is copied on the loop in one go (about 30 us)
 
 Args = TypeVarTuple("Args")
 R = TypeVar("R")
-
-
-class LocalPayload:
-    """See `payloads.base.Payload`."""
-
-    def __init__(self, digest: Digest, file: int, disk: ThreadPoolExecutor) -> None:
-        self._digest = digest
-        self._file = file
-        self._disk = disk
-        self.size = os.fstat(file).st_size
-
-    @property
-    def file(self) -> int:
-        return self._file
-
-    async def read(self, start: int, stop: int) -> bytes:
-        data = self.read_now(start, stop) if stop - start <= READ_NOW_BYTES else None
-        if data is None:
-            data = await asyncio.get_running_loop().run_in_executor(
-                self._disk, disk_call, "read", self._read, start, stop
-            )
-        return data
-
-    def _read(self, start: int, stop: int) -> bytes:
-        pieces = []
-        while start < stop:
-            piece = os.pread(self._file, stop - start, start)
-            if not piece:
-                raise PayloadDamaged(f"payload {self._digest} ends at byte {start}; store it again to heal it")
-            pieces.append(piece)
-            start += len(piece)
-        return b"".join(pieces)
-
-    def read_now(self, start: int, stop: int) -> bytes | None:
-        if start == stop:
-            return b""
-        data = bytearray(stop - start)
-        try:
-            count = os.preadv(self._file, [data], start, os.RWF_NOWAIT)
-        except OSError as error:
-            # Not in the page cache (EAGAIN), or a file system that does not know the flag: `read` finds out what else.
-            if error.errno in (errno.EAGAIN, errno.EOPNOTSUPP, errno.EINVAL, errno.EIO):
-                return None
-            raise
-        return bytes(data) if count == len(data) else None
-
-    def is_cached(self, start: int, stop: int) -> bool:
-        # One byte of each step and the last one. A probe costs 1 us; copying the window to find out costs 30.
-        probe = bytearray(1)
-        try:
-            for offset in (*range(start, stop, PROBE_STEP_BYTES), stop - 1):
-                if os.preadv(self._file, [probe], offset, os.RWF_NOWAIT) != 1:
-                    return False
-        except OSError:
-            return False
-        return True
-
-    def close(self) -> None:
-        if self._file >= 0:
-            os.close(self._file)  # read-only: nothing to flush, so it never waits
-            self._file = -1
 
 
 class LocalPayloads:
@@ -113,6 +51,7 @@ class LocalPayloads:
         self._space = Space(root, reserve_bytes)
         self._disk = ThreadPoolExecutor(DISK_THREADS, "casd-disk")
         self._hashing = ThreadPoolExecutor(os.cpu_count() or 1, "casd-hash")
+        self._checking = ThreadPoolExecutor(CHECK_THREADS, "casd-check")
         self._warm: OrderedDict[Digest, None] = OrderedDict()
 
     @classmethod
@@ -182,7 +121,7 @@ class LocalPayloads:
     def _place(self) -> Place:
         return Place(self._incoming, self._commit, self._space, self._disk, self._hashing)
 
-    def _commit(self, staged: Path, digest: Digest, is_kept: bool) -> None:
+    def _commit(self, staged: Path, digest: Digest, is_kept: bool) -> Hashable:
         target = self._path(digest)
         self._folders.ensure(target.parent)
         source = staged.with_name(f"{staged.name}.commit") if is_kept else staged
@@ -190,6 +129,7 @@ class LocalPayloads:
             if is_kept:
                 source.unlink(missing_ok=True)
                 os.link(staged, source)
+            identity = identity_of(os.stat(source))
             os.replace(source, target)
         except FileNotFoundError:  # an operator tidied up empty folders: the next commit makes it anew
             self._folders.forget(target.parent)
@@ -198,6 +138,7 @@ class LocalPayloads:
             if is_kept:
                 source.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing (POSIX)
         fsync_folder(target.parent)
+        return identity
 
     async def drop_stage(self, id: str) -> None:
         await self._run("removal of a stage", (self._incoming / id).unlink, True)
@@ -227,10 +168,18 @@ class LocalPayloads:
         try:
             file = os.open(self._text_path(digest), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
+            self._check_mounted(digest)
             raise PayloadMissing(f"payload {digest} has no file; store it again to heal it") from None
         except OSError as error:  # not by `disk_call`: a warm payload is opened on the loop, through here alone
-            raise StorageFailed(f"payload {digest} cannot be opened: {error.strerror}") from error
-        return LocalPayload(digest, file, self._disk)
+            kind = PayloadUnreadable if error.errno in UNREADABLE else StorageFailed
+            raise kind(f"payload {digest} cannot be opened: {error.strerror}") from error
+        return LocalPayload(digest, file, self._disk, self._checking)
+
+    def _check_mounted(self, digest: Digest) -> None:
+        """Raise StorageFailed if a folder that the start made is gone: then more is wrong than one payload's file."""
+        folder = self._payloads / digest.hex[:2]
+        if not folder.is_dir():
+            raise StorageFailed(f"{folder} is not there: is its file system mounted?")
 
     async def remove(self, digest: Digest) -> bool:
         self._warm.pop(digest, None)
@@ -243,23 +192,21 @@ class LocalPayloads:
             return False
         return True
 
-    async def quarantine(self, digest: Digest, why: str) -> bool:
+    async def quarantine(self, digest: Digest, why: str, facts: Mapping[str, JSON] | None = None) -> bool:
         self._warm.pop(digest, None)
-        return await self._run_whole(f"quarantine of {digest.hex[:8]}", self._move_to_quarantine, digest, why)
-
-    def _move_to_quarantine(self, digest: Digest, why: str) -> bool:
-        moved_at = datetime.now(UTC)
-        target = self._quarantine / f"{digest.hex}.{moved_at:%Y%m%dT%H%M%S.%fZ}"
-        note = {"sha512": digest.hex, "why": why, "quarantined_at": moved_at.isoformat()}
         source = self._path(digest)
-        if not source.exists():
-            return False
-        target.with_name(target.name + ".json").write_text(json.dumps(note) + "\n", "utf-8")
-        os.replace(source, target)
-        fsync_folder(self._quarantine)
-        fsync_folder(source.parent)
-        log.warning("payload quarantined digest=%s why=%s", digest, why)
-        return True
+        return await self._run_whole(
+            f"quarantine of {digest.hex[:8]}", quarantine.move_in, self._quarantine, source, digest, why, facts or {}
+        )
+
+    async def quarantined(self, limit: int, after: str | None = None) -> list[Quarantined]:
+        return await self._run("quarantine", quarantine.listed, self._quarantine, limit, after)
+
+    async def in_quarantine(self, id: str) -> Quarantined | None:
+        return await self._run("quarantine", quarantine.kept, self._quarantine, id)
+
+    async def purge_quarantined(self, id: str) -> bool:
+        return await self._run_whole("quarantine", quarantine.purge, self._quarantine, id)
 
     async def scan(self) -> AsyncIterator[Stored]:
         for shard in range(256):
@@ -280,6 +227,7 @@ class LocalPayloads:
     def _shut_pools(self) -> None:
         self._disk.shutdown()
         self._hashing.shutdown()
+        self._checking.shutdown()
 
     def _path(self, digest: Digest) -> Path:
         return Path(self._text_path(digest))

@@ -8,7 +8,7 @@ import asyncio
 import bisect
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ class Place:
     """What a stage needs of its store."""
 
     incoming: Path
-    commit: Callable[[Path, Digest, bool], None]  # blocking; makes the name durable, and keeps the stage's if told to
+    commit: Callable[[Path, Digest, bool], Hashable]  # blocking; the name is durable, the stage's kept if told to
     space: Space
     disk: ThreadPoolExecutor
     hashing: ThreadPoolExecutor
@@ -216,11 +216,11 @@ class LocalStaged:
         self._receipt = receipt
         return receipt
 
-    async def commit(self) -> None:
+    async def commit(self) -> Hashable:
         if self._receipt is None or self._is_spent:
             raise RuntimeError("commit wants a sealed stage, once")
         try:
-            await self._guarded(
+            identity = await self._guarded(
                 self._run("commit", self._place.commit, self._path, self._receipt.digest, self._is_kept)
             )
         except asyncio.CancelledError:
@@ -230,6 +230,7 @@ class LocalStaged:
         self._is_spent = True
         self._has_entry = self._is_kept
         self._claim.release()
+        return identity
 
     async def suspend(self) -> None:
         assert self._is_kept

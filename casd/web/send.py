@@ -18,13 +18,12 @@ from urllib.parse import quote
 from aiohttp import web
 
 from casd.errors import CasdError, PreconditionFailed, RangeNotSatisfiable
-from casd.model import Blob, ByteRange, Digest
-from casd.payloads.base import Payload
+from casd.model import Blob, BlobState, ByteRange, Digest
+from casd.verified import VerifiedPayload, in_quarantine
 from casd.web.conditions import Outcome, Validators, evaluate, range_applies
 from casd.web.digest_fields import member, wanted
 from casd.web.keys import ENDING, REQUEST_ID, SIGNED_UNTIL, TRANSMITTER, Ending, store_of
 from casd.web.ranges import requested_ranges, requested_window
-from casd.web.transmit import Verify
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +62,6 @@ class Representation:
     content_location: str | None = None  # of the exact version
     window: Window = requested_window  # what a query asks for beside Range
     is_chunked: bool = False  # framing that no HTTP/1.1 client can mistake for complete when it is cut
-    verify: Verify | None = None  # called before bytes leave
 
 
 async def send(request: web.Request, representation: Representation) -> web.StreamResponse:
@@ -166,6 +164,8 @@ async def _respond(
     """Answer with one run of bytes."""
     (part,) = parts
     if request.method == "HEAD":
+        if representation.blob.state is BlobState.ERROR:  # as GET would; what nobody has tried is not tried for it
+            raise in_quarantine(representation.blob.digest)
         return web.Response(status=status, headers=headers | {"Content-Length": str(part.size)})
     payload = await store_of(request).open_payload(representation.blob)
     try:
@@ -173,24 +173,16 @@ async def _respond(
         if algorithm and status == 206 and part.size <= CONTENT_DIGEST_LIMIT_BYTES:
             headers["Content-Digest"] = await _content_digest(algorithm, payload, part)
         if part.size <= INLINE_BYTES and not representation.is_chunked:
-            return await _respond_at_once(representation, status, headers, payload, part)
+            return web.Response(status=status, headers=headers, body=await payload.read(part.start, part.stop))
         response = web.StreamResponse(status=status, headers=headers)
         if representation.is_chunked and request.version >= (1, 1):
             response.enable_chunked_encoding()
         else:
             response.content_length = part.size
-        await _send_parts(request, response, payload, representation.verify, [(b"", part)], b"")
+        await _send_parts(request, response, payload, [(b"", part)], b"")
         return response
     finally:
         payload.close()
-
-
-async def _respond_at_once(
-    representation: Representation, status: int, headers: dict[str, str], payload: Payload, part: ByteRange
-) -> web.Response:
-    if representation.verify is not None:
-        await representation.verify(part.start, part.stop)
-    return web.Response(status=status, headers=headers, body=await payload.read(part.start, part.stop))
 
 
 async def _respond_multipart(
@@ -209,7 +201,7 @@ async def _respond_multipart(
     response.content_length = sum(len(head) + part.size for head, part in pieces) + len(end)
     payload = await store_of(request).open_payload(representation.blob)
     try:
-        await _send_parts(request, response, payload, representation.verify, pieces, end)
+        await _send_parts(request, response, payload, pieces, end)
     finally:
         payload.close()
     return response
@@ -218,22 +210,20 @@ async def _respond_multipart(
 async def _send_parts(
     request: web.Request,
     response: web.StreamResponse,
-    payload: Payload,
-    verify: Verify | None,
+    payload: VerifiedPayload,
     pieces: Sequence[tuple[bytes, ByteRange]],
     end: bytes,
 ) -> None:
     """Send the headers and the body; whatever fails then cuts the connection, and is not raised."""
     transmitter = request.app[TRANSMITTER]
-    if verify is not None:  # what is damaged at the start still gets a proper answer
-        first = pieces[0][1]
-        await verify(first.start, min(first.stop, first.start + INLINE_BYTES))
+    first = pieces[0][1]  # what is damaged at the start still gets a proper answer
+    await payload.check(first.start, min(first.stop, first.start + INLINE_BYTES))
     await response.prepare(request)
     try:
         for head, part in pieces:
             if head:
                 await response.write(head)
-            await transmitter.send(request, response, payload, part.start, part.stop, verify)
+            await transmitter.send(request, response, payload, part.start, part.stop)
         await response.write_eof(end)
     except ConnectionError:
         cut(request, Ending.HUNG_UP)
@@ -254,7 +244,7 @@ def cut(request: web.Request, ending: Ending) -> None:
         request.transport.abort()
 
 
-async def _content_digest(algorithm: str, payload: Payload, part: ByteRange) -> str:
+async def _content_digest(algorithm: str, payload: VerifiedPayload, part: ByteRange) -> str:
     """Content-Digest of the bytes about to be sent (RFC 9530)."""
     hasher = hashlib.new(algorithm.replace("-", ""))
     for start in range(part.start, part.stop, CONTENT_DIGEST_STEP_BYTES):

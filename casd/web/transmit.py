@@ -7,23 +7,18 @@ asyncio's blocks the loop on cold data (155 ms p50 on /healthz beside 8 cold dow
 import asyncio
 import errno
 import os
-from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias
 
 from aiohttp import web
 
-from casd.errors import PayloadDamaged, StorageFailed
-from casd.payloads.base import Payload
+from casd.errors import PayloadDamaged, PayloadUnreadable
+from casd.verified import Ahead, VerifiedPayload
 
 SHARED_WINDOW_BYTES = 256 << 10  # one sendfile call while other transfers run: about 60 us of the loop
 ALONE_WINDOW_BYTES = 1 << 20  # and without others
 COPY_BYTES = 256 << 10  # one piece of a copy (TLS, or no descriptor)
 CHUNK_BYTES = 16 << 20  # one chunk of chunked framing: its size must be told before its bytes
 COLD_THREADS = 4  # cold windows wait for the disk here; a queue behind a disk gets no faster with more
-
-Verify: TypeAlias = Callable[[int, int], Awaitable[None]]
-"""Called with start and stop before those bytes leave; raises PayloadDamaged if they must not."""
 
 
 class Transmitter:
@@ -39,17 +34,11 @@ class Transmitter:
         await asyncio.to_thread(self._cold.shutdown)
 
     async def send(
-        self,
-        request: web.Request,
-        response: web.StreamResponse,
-        payload: Payload,
-        start: int,
-        stop: int,
-        verify: Verify | None = None,
+        self, request: web.Request, response: web.StreamResponse, payload: VerifiedPayload, start: int, stop: int
     ) -> None:
         """Send bytes `start` to `stop` as part of the body of `response`, which is prepared.
 
-        Raises ConnectionError when the client is gone, TimeoutError when it takes nothing, PayloadDamaged or
+        Raises ConnectionError when the client is gone, TimeoutError when it takes nothing, PayloadDamaged or another
         StorageFailed when the bytes cannot be had. After any of them the connection must be cut.
         """
         transport = request.transport
@@ -57,22 +46,22 @@ class Transmitter:
             raise ConnectionResetError("the client is gone")
         self.active += 1
         try:
-            if payload.file is None or transport.get_extra_info("sslcontext") is not None:
-                await self._copy(response, payload, start, stop, verify)
-            elif response.chunked:
-                await self._send_chunks(request, transport, payload, start, stop, verify)
-            else:
-                await self._send_file(request, transport, payload, start, stop, verify)
+            async with Ahead(payload, start, stop) as ahead:
+                if payload.file is None or transport.get_extra_info("sslcontext") is not None:
+                    await self._copy(response, payload, start, stop, ahead)
+                elif response.chunked:
+                    await self._send_chunks(request, transport, payload, start, stop, ahead)
+                else:
+                    await self._send_file(request, transport, payload, start, stop, ahead)
         finally:
             self.active -= 1
 
     async def _copy(
-        self, response: web.StreamResponse, payload: Payload, start: int, stop: int, verify: Verify | None
+        self, response: web.StreamResponse, payload: VerifiedPayload, start: int, stop: int, ahead: Ahead
     ) -> None:
         while start < stop:
             piece_stop = min(stop, start + COPY_BYTES)
-            if verify is not None:
-                await verify(start, piece_stop)
+            await ahead.reach(piece_stop)
             await response.write(await payload.read(start, piece_stop))
             start = piece_stop
 
@@ -80,16 +69,16 @@ class Transmitter:
         self,
         request: web.Request,
         transport: asyncio.Transport,
-        payload: Payload,
+        payload: VerifiedPayload,
         start: int,
         stop: int,
-        verify: Verify | None,
+        ahead: Ahead,
     ) -> None:
         """The framing is written by hand around sendfile; the last chunk is left to `write_eof`."""
         while start < stop:
             chunk_stop = min(stop, start + CHUNK_BYTES)
             transport.write(b"%x\r\n" % (chunk_stop - start))
-            await self._send_file(request, transport, payload, start, chunk_stop, verify)
+            await self._send_file(request, transport, payload, start, chunk_stop, ahead)
             transport.write(b"\r\n")
             start = chunk_stop
 
@@ -97,10 +86,10 @@ class Transmitter:
         self,
         request: web.Request,
         transport: asyncio.Transport,
-        payload: Payload,
+        payload: VerifiedPayload,
         start: int,
         stop: int,
-        verify: Verify | None,
+        ahead: Ahead,
     ) -> None:
         await flush(request, transport)
         # Both loops refuse add_writer on a transport's own descriptor. The copy shares its non-blocking mode.
@@ -108,14 +97,14 @@ class Transmitter:
         try:
             while start < stop:
                 window = min(stop - start, SHARED_WINDOW_BYTES if self.active > 1 else ALONE_WINDOW_BYTES)
-                if verify is not None:
-                    await verify(start, start + window)
+                await ahead.reach(start + window)
                 try:
                     sent = await self._send_window(socket, payload, start, window)
                 except BlockingIOError:
                     await self._writable(socket)
                     continue
                 if sent == 0:
+                    payload.doubt(f"the file ends at byte {start}")
                     raise PayloadDamaged(f"a payload ends at byte {start}, {stop} were promised")
                 start += sent
                 request.writer.output_size += sent  # past the writer, but sent by this answer
@@ -123,7 +112,7 @@ class Transmitter:
         finally:
             os.close(socket)
 
-    async def _send_window(self, socket: int, payload: Payload, start: int, size: int) -> int:
+    async def _send_window(self, socket: int, payload: VerifiedPayload, start: int, size: int) -> int:
         assert payload.file is not None
         try:
             if payload.is_cached(start, start + size):
@@ -136,7 +125,8 @@ class Transmitter:
             raise
         except OSError as error:
             if error.errno == errno.EIO:
-                raise StorageFailed(f"payload cannot be read at byte {start}: {error.strerror}") from error
+                payload.doubt(f"byte {start} cannot be read: {error.strerror}")
+                raise PayloadUnreadable(f"payload cannot be read at byte {start}: {error.strerror}") from error
             # The client's side, which has more errors than ConnectionError covers (ETIMEDOUT, EHOSTUNREACH).
             raise ConnectionResetError(error.errno, error.strerror) from error
 

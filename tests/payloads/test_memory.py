@@ -36,7 +36,8 @@ class MemoryBackend:
         pass  # a dict has none
 
     def quarantined(self) -> list[tuple[Digest, bytes, str]]:
-        return self.disk.quarantined
+        kept = [self.disk.quarantined[id] for id in sorted(self.disk.quarantined)]
+        return [(item.digest, data, item.why) for item, data in kept if data is not None]
 
 
 class TestMemoryPayloads(PayloadStoreContract):

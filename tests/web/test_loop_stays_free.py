@@ -22,6 +22,7 @@ from casd.dialects.native import NATIVE
 from casd.payloads.hashing import PayloadHasher
 from casd.web.dialect import Access, Dialect, Route, bearer
 from casd.web.errors import problem
+from tests.payloads.local_backend import path_of
 from tests.web.house import House, open_house, run_on
 from tests.web.wire import PATIENCE_S
 
@@ -43,8 +44,8 @@ ALLOWED = [
     ("sqlite3.Cursor.fetchone", "casd/catalogue/sqlite/lookups.py", "_row_now"),
     # A payload that was used lately, and bytes that are in the page cache: 8 us.
     ("os.open", "casd/payloads/local.py", "_open"),
-    ("os.preadv", "casd/payloads/local.py", "read_now"),
-    ("os.preadv", "casd/payloads/local.py", "is_cached"),
+    ("os.preadv", "casd/payloads/reading.py", "read_now"),
+    ("os.preadv", "casd/payloads/reading.py", "is_cached"),
     ("os.sendfile", "casd/web/transmit.py", "_send_window"),
 ]
 
@@ -107,11 +108,15 @@ class Visitor:
 
 def evict(root: Path, data: bytes) -> None:
     """Drop a payload from the page cache, so that it is read from the disk (where the file system obeys)."""
-    digest = hashlib.sha512(data).hexdigest()
-    file = os.open(root / "payloads" / digest[:2] / digest[2:4] / digest, os.O_RDONLY)
+    file = os.open(path_of(root, hashlib.sha512(data).hexdigest()), os.O_RDONLY)
     os.fsync(file)
     os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
     os.close(file)
+
+
+def make_doubtful(root: Path, data: bytes) -> None:
+    """Somebody may have written into the payload's file: it is checked when it is read next."""
+    os.utime(path_of(root, hashlib.sha512(data).hexdigest()))
 
 
 async def store_and_read(visitor: Visitor, root: Path) -> None:
@@ -122,6 +127,8 @@ async def store_and_read(visitor: Visitor, root: Path) -> None:
         for at in (f"{url}/data", by_digest, f"{url}/data"):
             assert await visitor.ask(200, "GET", at) == data
         await asyncio.to_thread(evict, root, data)
+        assert await visitor.ask(200, "GET", f"{url}/data") == data
+        await asyncio.to_thread(make_doubtful, root, data)
         assert await visitor.ask(200, "GET", f"{url}/data") == data
         await visitor.ask(200, "HEAD", f"{url}/data")
         await visitor.ask(304, "GET", f"{url}/data", If_None_Match=f'"{hashlib.sha512(data).hexdigest()}"')

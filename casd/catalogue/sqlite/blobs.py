@@ -19,7 +19,7 @@ from casd.catalogue.sqlite.rows import (
     time_of,
 )
 from casd.catalogue.sqlite.writer import EVERYTHING, Touched
-from casd.errors import BlobNotFound, Conflict, MetadataKeyNotFound, PinNotFound, TooLarge
+from casd.errors import BlobNotFound, Conflict, MetadataKeyNotFound, TooLarge
 from casd.model import BLOCK_SIZE, JSON, Blob, Digest, NewBlob, Receipt
 
 CHECKSUM_BYTES = 8
@@ -53,15 +53,19 @@ def store_payload(db: sqlite3.Connection, touched: Touched, receipt: Receipt, no
     if quarantined is not None and quarantined[0] is not None:
         touched.add(EVERYTHING)  # its blobs are good again, whichever they are
     payload_id, _ = db.execute(UPSERT_PAYLOAD, values).fetchone()
+    put_blocks(db, payload_id, receipt.blocks)
+    return int(payload_id)
+
+
+def put_blocks(db: sqlite3.Connection, payload_id: int, blocks: bytes) -> None:
     db.execute("DELETE FROM payload_blocks WHERE payload_id = ?", (payload_id,))
     db.executemany(
         "INSERT INTO payload_blocks (payload_id, gib, xxh3) VALUES (?, ?, ?)",
         [
-            (payload_id, start // GIB_CHECKSUMS, receipt.blocks[start : start + GIB_CHECKSUMS])
-            for start in range(0, len(receipt.blocks), GIB_CHECKSUMS)
+            (payload_id, start // GIB_CHECKSUMS, blocks[start : start + GIB_CHECKSUMS])
+            for start in range(0, len(blocks), GIB_CHECKSUMS)
         ],
     )
-    return int(payload_id)
 
 
 def insert_blob(
@@ -219,12 +223,11 @@ def delete_metadata(db: sqlite3.Connection, touched: Touched, uuid: UUID, key: s
 
 
 def forget_payload(db: sqlite3.Connection, touched: Touched, digest: Digest, now: int) -> bool:
-    """The conditions stand in the statement: references as counted, the references themselves, running backups."""
+    """The conditions stand in the statement: the counted references, and the references themselves."""
     gone = db.execute(
-        """DELETE FROM payload WHERE digest = :digest AND blob_count = 0 AND keep_until <= :now
-             AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.payload_id = payload.id)
-             AND NOT EXISTS (SELECT 1 FROM backup_pin WHERE expires_at > :now)""",
-        {"digest": digest.raw, "now": now},
+        """DELETE FROM payload WHERE digest = ? AND blob_count = 0 AND keep_until <= ?
+             AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.payload_id = payload.id)""",
+        (digest.raw, now),
     ).rowcount
     return gone > 0
 
@@ -234,25 +237,25 @@ def keep_payload(db: sqlite3.Connection, touched: Touched, digest: Digest, until
     return known.rowcount > 0
 
 
-def set_quarantined(db: sqlite3.Connection, touched: Touched, digest: Digest, at: int | None) -> None:
-    touched.add(EVERYTHING)
-    db.execute("UPDATE payload SET quarantined_at = ? WHERE digest = ?", (at, digest.raw))
-
-
-def pin(db: sqlite3.Connection, touched: Touched, uuid: UUID, until: int, now: int) -> None:
-    """What was pinned by backups that ended without a word goes with it."""
-    db.execute("DELETE FROM backup_pin WHERE expires_at <= ?", (now,))
-    db.execute("INSERT INTO backup_pin (uuid, expires_at) VALUES (?, ?)", (uuid.bytes, until))
-
-
-def renew_pin(db: sqlite3.Connection, touched: Touched, uuid: UUID, until: int, now: int) -> None:
-    renewed = db.execute(
-        "UPDATE backup_pin SET expires_at = max(expires_at, ?) WHERE uuid = ? AND expires_at > ?",
-        (until, uuid.bytes, now),
+def set_quarantined(db: sqlite3.Connection, touched: Touched, digest: Digest, at: int | None) -> bool:
+    changed = db.execute(
+        """UPDATE payload SET quarantined_at = :at WHERE digest = :digest
+             AND (quarantined_at IS NULL) <> (:at IS NULL)""",
+        {"digest": digest.raw, "at": at},
     ).rowcount
-    if not renewed:
-        raise PinNotFound(f"there is no backup {uuid} under way, or it gave no sign of life for too long")
+    if changed:
+        touched.add(EVERYTHING)
+    return changed > 0
 
 
-def unpin(db: sqlite3.Connection, touched: Touched, uuid: UUID) -> None:
-    db.execute("DELETE FROM backup_pin WHERE uuid = ?", (uuid.bytes,))
+def set_good(db: sqlite3.Connection, touched: Touched, digest: Digest, blocks: bytes, at: int) -> bool:
+    set_quarantined(db, touched, digest, None)
+    row = db.execute(
+        "UPDATE payload SET checked_at = :at WHERE digest = :digest RETURNING id", {"digest": digest.raw, "at": at}
+    ).fetchone()
+    if row is None:
+        return False
+    sql = "SELECT gib, xxh3 FROM payload_blocks WHERE payload_id = ? ORDER BY gib"
+    listed = db.execute(sql, row).fetchall()
+    put_blocks(db, row[0], blocks)
+    return listed != db.execute(sql, row).fetchall()

@@ -118,6 +118,7 @@ async def converting(request: web.Request, version: Version, kind: str) -> Async
     try:
         if payload.file is None:
             raise RouteError(501, "export-not-possible", "payloads that are not files cannot be exported")
+        await payload.check(0, payload.size)  # all of it: the program reads the file by itself
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-I", str(PROGRAM), kind, f"/dev/fd/{payload.file}"),
             stdin=asyncio.subprocess.DEVNULL,
