@@ -98,7 +98,11 @@ OF_THE_CALLER = {
 }
 # What no credential opens: whoever is known is told that it is not done here.
 REFUSED_TO_ALL = {
-    ("POST", "/artifacts"): 400,  # fetches no URLs
+    ("POST", "/artifacts"): 400,  # fetches no URLs unless their hosts are listed
+    ("DELETE", "/auth/namespaces/{namespace}"): 400,  # casd keeps its namespaces
+    ("POST", "/auth/namespaces/{namespace}/metadata"): 400,  # and has no metadata of theirs
+    ("PUT", "/auth/namespaces/{namespace}/metadata/{key}"): 400,
+    ("DELETE", "/auth/namespaces/{namespace}/metadata/{key}"): 400,
     ("POST", "/artifacts/{reference}/share"): 403,  # only those of `system` can be shared
 }
 

@@ -173,6 +173,22 @@ def text_in(body: dict[str, JSON], field: str) -> str:
     return value
 
 
+# -- what casd has nothing for ---------------------------------------------------------------------------------------
+
+
+async def namespace_metadata(request: web.Request) -> web.StreamResponse:
+    await members_namespace(request)
+    return json_response({})
+
+
+async def change_namespace_metadata(request: web.Request) -> web.StreamResponse:
+    raise InvalidInput("casd keeps no metadata of namespaces, only of blobs and artifacts")
+
+
+async def delete_namespace(request: web.Request) -> web.StreamResponse:
+    raise InvalidInput("casd keeps its namespaces: delete the artifacts, and the keys that open it")
+
+
 # -- trust: whose members may read here too -------------------------------------------------------------------------
 
 

@@ -74,6 +74,12 @@ def window(query: Mapping[str, str], size: int) -> ByteRange | None:
     return ByteRange(start, min(size, start + limit) if limit else size)
 
 
+async def events(request: web.Request) -> web.StreamResponse:
+    """None, for none are kept; the word that says otherwise is not among the capabilities."""
+    await readable_view(request)
+    return json_response([])
+
+
 # -- by checksum ----------------------------------------------------------------------------------------------------
 
 

@@ -313,7 +313,6 @@ def test_paths_that_are_not_there_and_wrong_methods_have_the_shape_of_this_api(u
         ("DELETE", f"/blobs/{ABSENT}", 405),
         ("GET", "/upload", 405),
         ("POST", f"/blobs/{ABSENT}/nothing", 404),
-        ("GET", f"/blobs/{ABSENT}/events", 404),
         ("GET", "/instances", 404),
         ("GET", "/blob_checksums/md5/00", 404),
         ("GET", "/artifacts/a/b/c", 404),
