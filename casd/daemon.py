@@ -30,7 +30,7 @@ from casd.dialects.tus import TUS
 from casd.errors import CasdError, CollectionRefused, FolderUnusable, Unauthenticated
 from casd.locks import DigestLocks
 from casd.model import Role, Token
-from casd.payloads.folders import disk_call, fsync_folder, make_durable_tree
+from casd.payloads.folders import disk_call, make_durable_tree, write_durably
 from casd.payloads.local import LocalPayloads
 from casd.payloads.survey import holds_payloads
 from casd.store import BlobStore
@@ -265,6 +265,10 @@ def check_before_touching(data: Path) -> None:
         raise FolderUnusable(
             f"{data} is a backup, which serving would change: `casd restore {data} FOLDER` makes a data folder of it"
         )
+    if (data / folder.RESTORING).exists():
+        raise FolderUnusable(
+            f"a restore into {data} was not finished: run `casd restore` again, which goes on, or remove the folder"
+        )
     check_usable(data / folder.CATALOGUE, holds_payloads(data))
 
 
@@ -272,23 +276,11 @@ def check_before_touching(data: Path) -> None:
 def announced(data: Path, address: str) -> Iterator[None]:
     """While it lasts, clients on this machine find the address in the data folder."""
     file = data / folder.ADDRESS
-    disk_call(f"writing {file}", write_private, file, address + "\n")
+    disk_call(f"writing {file}", write_durably, file, address + "\n")
     try:
         yield
     finally:
         file.unlink(missing_ok=True)
-
-
-def write_private(file: Path, text: str) -> None:
-    """Put `text` there for the owner's eyes alone; a reader never sees half of it."""
-    draft = file.with_name(file.name + ".new")
-    draft.unlink(missing_ok=True)
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    draft.replace(file)
-    fsync_folder(file.parent)
 
 
 async def ensure_admin_token(store: BlobStore, data: Path) -> None:
@@ -306,7 +298,7 @@ async def ensure_admin_token(store: BlobStore, data: Path) -> None:
     secret = auth.new_secret()
     token = Token(new_uuid(), "admin", Role.ADMIN, (FIRST_HOME,), now, None)
     await store.catalogue.add_token(token, auth.secret_hash(secret))
-    await asyncio.to_thread(disk_call, f"writing {file}", write_private, file, secret + "\n")
+    await asyncio.to_thread(disk_call, f"writing {file}", write_durably, file, secret + "\n")
     log.info("admin token made file=%s", file)
     if sys.stderr.isatty():
         print(f"admin token: {secret}", file=sys.stderr)  # noqa: T201  # shown once, never logged

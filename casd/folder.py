@@ -18,6 +18,7 @@ ADMIN_TOKEN = "admin.token"  # 0600; made on first start
 LOCK = "lock"  # flock: one daemon, or one tool, per data folder
 CATALOGUE = "catalogue.sqlite3"
 BACKUP = "backup.json"  # only in a folder that `casd backup` has made
+RESTORING = "restore.unfinished"  # while `casd restore` fills the folder
 
 LOCK_TRIES = 5
 LOCK_PAUSE_S = 0.05

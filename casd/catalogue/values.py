@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from casd.model import Blob, Digest, Guard, Naming, VersionRef
 
@@ -76,3 +77,24 @@ class Expired:
     versions: int = 0
     uploads: int = 0
     tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPayload:
+    """A payload as its row tells of it, for tools that compare it with its file."""
+
+    digest: Digest
+    size: int
+    sha256: bytes
+    xxh3_128: bytes
+    is_quarantined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """Whom the loss of a payload hits: the first few of its blobs and versions, and how many there are in all."""
+
+    blobs: tuple[tuple[UUID, str], ...] = ()  # with their namespaces
+    versions: tuple[VersionRef, ...] = ()
+    blob_count: int = 0
+    version_count: int = 0

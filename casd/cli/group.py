@@ -37,6 +37,8 @@ COMMANDS = {
     "namespace": "casd.cli.namespace:namespace",
     "status": "casd.cli.operate:status",
     "gc": "casd.cli.operate:gc",
+    "backup": "casd.cli.backup:backup",
+    "restore": "casd.cli.restore:restore",
     "help": "casd.cli.topics:help_",
 }
 

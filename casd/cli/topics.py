@@ -7,7 +7,18 @@ from pathlib import Path
 import click
 
 TEXTS = Path(__file__).parent / "help"
-TOPICS = ("start", "configuration", "names", "tokens", "resuming", "durability", "operations", "exit-codes", "python")
+TOPICS = (
+    "start",
+    "configuration",
+    "names",
+    "tokens",
+    "resuming",
+    "durability",
+    "operations",
+    "backup",
+    "exit-codes",
+    "python",
+)
 
 
 @click.command("help", short_help="Read about a topic or a command.")

@@ -103,3 +103,15 @@ def make_durable_tree(path: Path) -> None:
     for folder in reversed(missing):
         folder.mkdir(mode=0o700, exist_ok=True)
         fsync_folder(folder.parent)
+
+
+def write_durably(file: Path, text: str) -> None:
+    """Put `text` there for the owner's eyes alone; a reader, or a power cut, never sees half of it."""
+    draft = file.with_name(file.name + ".new")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    draft.replace(file)
+    fsync_folder(file.parent)

@@ -14,7 +14,10 @@ from casd.cli.group import main
 
 TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
-TOPICS = ["start", "configuration", "names", "tokens", "resuming", "durability", "operations", "exit-codes", "python"]
+TOPICS = [
+    *("start", "configuration", "names", "tokens", "resuming", "durability", "operations", "backup", "exit-codes"),
+    "python",
+]
 
 
 def text_of(topic: str) -> str:
