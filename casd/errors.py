@@ -53,6 +53,12 @@ class NamedKeyNotFound(NotFound):
     code = "named-key-not-found"
 
 
+class PinNotFound(NotFound):
+    """The backup took too long without a sign of life: what it was about to copy may have been collected."""
+
+    code = "pin-not-found"
+
+
 class UploadNotFound(NotFound):
     """Absent, expired, terminated, or of somebody else."""
 

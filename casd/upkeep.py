@@ -40,6 +40,7 @@ class CollectionReport:
     bytes: int
     orphans: int  # of the payloads, files that no row knew: left by a crash, or by a commit that failed
     is_dry_run: bool
+    pinned: int = 0  # payloads that would have gone, but for a backup that is under way
 
 
 @dataclass(slots=True)
@@ -184,15 +185,18 @@ async def collect_garbage(
     """
     orphans = [stored async for stored in _orphans(payloads, catalogue, now - grace)] if scan else []
     await _check_bound(catalogue, now, len(orphans), sum(size for _, size in orphans), force or dry_run)
-    removed = removed_bytes = 0
+    removed = removed_bytes = pinned = 0
+    is_pinned = await catalogue.pinned_until(now) is not None  # asked again in the transaction of each removal
     async for digest, size in _unreferenced(catalogue, now):
-        if dry_run or await _collect(payloads, catalogue, locks, digest, now):
+        if is_pinned:
+            pinned += 1
+        elif dry_run or await _collect(payloads, catalogue, locks, digest, now):
             removed, removed_bytes = removed + 1, removed_bytes + size
     removed_orphans = 0
     for digest, size in orphans:
         if dry_run or await _collect_orphan(payloads, catalogue, locks, digest, now):
             removed_orphans, removed_bytes = removed_orphans + 1, removed_bytes + size
-    report = CollectionReport(removed + removed_orphans, removed_bytes, removed_orphans, dry_run)
+    report = CollectionReport(removed + removed_orphans, removed_bytes, removed_orphans, dry_run, pinned)
     if report.payloads and not dry_run:
         log.info("garbage collected payloads=%d bytes=%d orphans=%d", report.payloads, report.bytes, report.orphans)
     return report

@@ -263,6 +263,40 @@ async def test_a_removal_that_fails_leaves_an_orphan_for_the_next_run(
     assert not path_of(root, garbage.hex).exists()
 
 
+# -- beside a backup ----------------------------------------------------------------------------------------------
+
+
+async def test_a_collection_leaves_alone_what_a_backup_has_pinned_until_that_ends(house: House) -> None:
+    await house.add(b"kept")
+    garbage = await house.add_garbage(b"abc")
+    house.clock.move(hours=1)
+    pin, now = uuid4(), house.clock()
+    await house.catalogue.pin_payloads(pin, now + timedelta(minutes=10), now)
+
+    dry, report = await house.collect(dry_run=True), await house.collect()
+    assert [(run.payloads, run.bytes, run.pinned) for run in (dry, report)] == [(0, 0, 1)] * 2
+    assert garbage in await house.stored()
+    house.clock.move(minutes=10)  # it gave no further sign of life
+
+    assert (await house.collect()).payloads == 1
+
+
+async def test_a_pin_that_comes_while_a_collection_runs_counts(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    await house.add(b"kept")
+    garbage = await house.add_garbage(b"abc")
+    house.clock.move(hours=1)
+    real, now = house.catalogue.forget_payload, house.clock()
+
+    async def pinned_before(digest: Digest, at: Any) -> bool:
+        await house.catalogue.pin_payloads(uuid4(), now + timedelta(minutes=10), now)
+        return await real(digest, at)
+
+    monkeypatch.setattr(house.catalogue, "forget_payload", pinned_before)
+
+    assert (await house.collect()).payloads == 0
+    assert garbage in await house.stored()
+
+
 # -- orphans ------------------------------------------------------------------------------------------------------
 
 

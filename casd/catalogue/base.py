@@ -349,9 +349,10 @@ class Catalogue(Protocol):
         """How many payloads `unreferenced` would list in all, and their bytes."""
 
     async def forget_payload(self, digest: Digest, now: datetime) -> bool:
-        """Delete the payload's row if no blob refers to it and its keep-until has passed, checked here and now.
+        """Delete the payload's row if no blob refers to it, its keep-until has passed and no backup has it pinned.
 
-        Returns whether it did. The caller holds the digest's lock until the file is gone too.
+        All that is checked here and now. Returns whether it did. The caller holds the digest's lock until the file is
+        gone too.
         """
 
     async def known_payloads(self, digests: Collection[Digest]) -> set[Digest]:
@@ -359,6 +360,18 @@ class Catalogue(Protocol):
 
     async def keep_payload(self, digest: Digest, until: datetime) -> bool:
         """Raise keep-until; returns whether the payload is known."""
+
+    async def pin_payloads(self, pin: UUID, until: datetime, now: datetime) -> None:
+        """For a backup: until then no payload is forgotten of which a copy of the catalogue knows, made from now on."""
+
+    async def renew_pin(self, pin: UUID, until: datetime, now: datetime) -> None:
+        """The pin lasts until then. Raises PinNotFound if it was let go, or has been past its time meanwhile."""
+
+    async def unpin_payloads(self, pin: UUID) -> None:
+        """Let go; absence is no error."""
+
+    async def pinned_until(self, now: datetime) -> datetime | None:
+        """When the last pin ends; None if there is none now."""
 
     async def set_quarantined(self, digest: Digest, at: datetime | None) -> bool:
         """Mark the payload, and so all its blobs, as damaged, or as good again (None).

@@ -111,4 +111,6 @@ def gc(invocation: Invocation, dry_run: bool, force: bool, as_json: bool) -> Non
     click.echo(f"{'would expire' if dry_run else 'expired':<13} {', '.join(ended)}")
     done = "would collect" if dry_run else "collected"
     orphans = f", {collected.orphans} of them unknown to the catalogue" if collected.orphans else ""
+    if collected.pinned:
+        click.echo(f"{'kept':<13} {counted(collected.pinned, 'payload')}: a backup is under way")
     click.echo(f"{done:<13} {counted(collected.payloads, 'payload')}, {human_size(collected.bytes)}{orphans}")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 from casd.client.transport import Transport
 from casd.client.values import JsonObject, parsed, time_or_none
@@ -59,7 +60,16 @@ class Collected:
     bytes: int
     orphans: int  # of the payloads, files that no row of the catalogue knew
     is_dry_run: bool
+    pinned: int  # payloads that stay because a backup is under way
     json: JsonObject = field(repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """What keeps payloads from collection while a backup copies them."""
+
+    id: UUID
+    pinned_until: datetime
 
 
 class Operations:
@@ -86,6 +96,22 @@ class Operations:
         path = "/v1/upkeep/collect-garbage"
         answer = await self._transport.json("POST", path, query, answer_timeout_s=RUN_TIMEOUT_S)
         return parsed("report", _collected, answer)
+
+    async def begin_backup(self) -> Pin:
+        """Until the pin ends, collection leaves alone what a copy of the catalogue knows that is made from now on."""
+        return parsed("pin", _pin, await self._transport.json("POST", "/v1/backups"))
+
+    async def renew_backup(self, id: UUID) -> Pin:
+        """The pin lasts as long again. Raises Refused (`pin-not-found`) where it has ended meanwhile."""
+        return parsed("pin", _pin, await self._transport.json("PUT", f"/v1/backups/{id}"))
+
+    async def end_backup(self, id: UUID) -> None:
+        """The pin is gone; it is no error if it was."""
+        await self._transport.json("DELETE", f"/v1/backups/{id}")
+
+
+def _pin(answer: Any) -> Pin:
+    return Pin(UUID(answer["id"]), datetime.fromisoformat(answer["pinned_until"]))
 
 
 def _status(answer: Any) -> Status:
@@ -129,5 +155,6 @@ def _collected(answer: Any) -> Collected:
         bytes=int(answer["bytes"]),
         orphans=int(answer["orphans"]),
         is_dry_run=bool(answer["dry_run"]),
+        pinned=int(answer.get("pinned", 0)),
         json=answer,
     )

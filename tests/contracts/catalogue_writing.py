@@ -17,6 +17,7 @@ from casd.errors import (
     MetadataKeyNotFound,
     NameNotFound,
     NamespaceNotFound,
+    PinNotFound,
     PreconditionFailed,
     TokenNotFound,
     TooLarge,
@@ -426,6 +427,35 @@ class UpkeepContract:
         assert not await forget(ABC, desk.keep_until)
         assert await desk.catalogue.known_payloads([ABC]) == set()
         assert await desk.catalogue.block_checksums(ABC, 0, 1) is None
+
+    async def test_a_payload_that_a_backup_has_pinned_is_not_forgotten(self, desk: Desk) -> None:
+        await desk.drop(await desk.add())
+        desk.clock.move(days=1)
+        pin, other, now = desk.new_uuid(), desk.new_uuid(), desk.clock()
+        minute = timedelta(minutes=1)
+        await desk.catalogue.pin_payloads(pin, now + minute, now)
+        await desk.catalogue.pin_payloads(other, now + 2 * minute, now)
+
+        assert await desk.catalogue.pinned_until(now) == now + 2 * minute
+        assert not await desk.catalogue.forget_payload(ABC, now)
+        await desk.catalogue.unpin_payloads(other)
+        await desk.catalogue.unpin_payloads(other)
+        assert not await desk.catalogue.forget_payload(ABC, now + minute - timedelta(microseconds=1))
+        await desk.catalogue.renew_pin(pin, now + 3 * minute, now)
+        assert not await desk.catalogue.forget_payload(ABC, now + 2 * minute)
+        assert await desk.catalogue.pinned_until(now + 3 * minute) is None
+        assert await desk.catalogue.forget_payload(ABC, now + 3 * minute)
+
+    async def test_a_pin_that_ended_is_not_renewed(self, desk: Desk) -> None:
+        pin, now = desk.new_uuid(), desk.clock()
+        later = now + timedelta(minutes=1)
+        await desk.catalogue.pin_payloads(pin, later, now)
+
+        for uuid, at in ((pin, later), (desk.new_uuid(), now)):
+            with pytest.raises(PinNotFound):
+                await desk.catalogue.renew_pin(uuid, later + timedelta(minutes=1), at)
+
+        assert await desk.catalogue.pinned_until(now) == later
 
     async def test_keep_until_is_only_ever_raised(self, desk: Desk) -> None:
         blob = await desk.add()

@@ -130,6 +130,9 @@ ADMIN_CALLS = [
     ("DELETE", f"/v1/tokens/{UUID(int=7)}", None),
     ("PUT", "/v1/namespaces/default", {}),
     ("POST", "/v1/upkeep/expire", None),
+    ("POST", "/v1/backups", None),
+    ("PUT", f"/v1/backups/{UUID(int=7)}", None),
+    ("DELETE", f"/v1/backups/{UUID(int=7)}", None),
     ("POST", "/v1/upkeep/collect-garbage?dry_run=1", None),
 ]
 

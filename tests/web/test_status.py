@@ -43,6 +43,27 @@ def test_status_tells_what_the_store_holds(new_daemon: Callable[..., Daemon]) ->
     assert 0 < status["uptime_s"] < 600
 
 
+def test_a_backup_pins_what_it_copies_until_it_ends(new_daemon: Callable[..., Daemon]) -> None:
+    daemon = new_daemon(CASD_UPKEEP__GRACE_S="0").start()
+    collection = "/v1/upkeep/collect-garbage?force=1"
+    with Wire(daemon) as admin:
+        admin.ask("DELETE", f"/v1/blobs/{stored(admin, b'abc').json['uuid']}")
+        begun = admin.ask("POST", "/v1/backups")
+        kept = admin.ask("POST", collection).json
+        renewed = admin.ask("PUT", str(begun["Location"]))
+        ended = [admin.ask("DELETE", str(begun["Location"])).status for _ in range(2)]
+        too_late = admin.ask("PUT", str(begun["Location"]))
+        collected = admin.ask("POST", collection).json
+
+    assert (begun.status, begun["Location"]) == (201, f"/v1/backups/{begun.json['id']}")
+    assert is_time(begun.json["pinned_until"])
+    assert kept == {"payloads": 0, "bytes": 0, "orphans": 0, "dry_run": False, "pinned": 1}
+    assert (renewed.status, renewed.json["id"]) == (200, begun.json["id"])
+    assert ended == [204, 204]
+    assert (too_late.status, too_late.json["code"]) == (404, "pin-not-found")
+    assert collected == {"payloads": 1, "bytes": 3, "orphans": 0, "dry_run": False}
+
+
 def test_status_tells_how_upkeep_went(new_daemon: Callable[..., Daemon]) -> None:
     daemon = new_daemon(CASD_UPKEEP__GRACE_S="0").start()
     with Wire(daemon) as admin:

@@ -19,7 +19,7 @@ from casd.catalogue.sqlite.rows import (
     time_of,
 )
 from casd.catalogue.sqlite.writer import EVERYTHING, Touched
-from casd.errors import BlobNotFound, Conflict, MetadataKeyNotFound, TooLarge
+from casd.errors import BlobNotFound, Conflict, MetadataKeyNotFound, PinNotFound, TooLarge
 from casd.model import BLOCK_SIZE, JSON, Blob, Digest, NewBlob, Receipt
 
 CHECKSUM_BYTES = 8
@@ -223,11 +223,12 @@ def delete_metadata(db: sqlite3.Connection, touched: Touched, uuid: UUID, key: s
 
 
 def forget_payload(db: sqlite3.Connection, touched: Touched, digest: Digest, now: int) -> bool:
-    """The conditions stand in the statement: the counted references, and the references themselves."""
+    """The conditions stand in the statement: references as counted, the references themselves, running backups."""
     gone = db.execute(
-        """DELETE FROM payload WHERE digest = ? AND blob_count = 0 AND keep_until <= ?
-             AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.payload_id = payload.id)""",
-        (digest.raw, now),
+        """DELETE FROM payload WHERE digest = :digest AND blob_count = 0 AND keep_until <= :now
+             AND NOT EXISTS (SELECT 1 FROM blob WHERE blob.payload_id = payload.id)
+             AND NOT EXISTS (SELECT 1 FROM backup_pin WHERE expires_at > :now)""",
+        {"digest": digest.raw, "now": now},
     ).rowcount
     return gone > 0
 
@@ -259,3 +260,22 @@ def set_good(db: sqlite3.Connection, touched: Touched, digest: Digest, blocks: b
     listed = db.execute(sql, row).fetchall()
     put_blocks(db, row[0], blocks)
     return listed != db.execute(sql, row).fetchall()
+
+
+def pin(db: sqlite3.Connection, touched: Touched, uuid: UUID, until: int, now: int) -> None:
+    """What was pinned by backups that ended without a word goes with it."""
+    db.execute("DELETE FROM backup_pin WHERE expires_at <= ?", (now,))
+    db.execute("INSERT INTO backup_pin (uuid, expires_at) VALUES (?, ?)", (uuid.bytes, until))
+
+
+def renew_pin(db: sqlite3.Connection, touched: Touched, uuid: UUID, until: int, now: int) -> None:
+    renewed = db.execute(
+        "UPDATE backup_pin SET expires_at = max(expires_at, ?) WHERE uuid = ? AND expires_at > ?",
+        (until, uuid.bytes, now),
+    ).rowcount
+    if not renewed:
+        raise PinNotFound(f"there is no backup {uuid} under way, or it gave no sign of life for too long")
+
+
+def unpin(db: sqlite3.Connection, touched: Touched, uuid: UUID) -> None:
+    db.execute("DELETE FROM backup_pin WHERE uuid = ?", (uuid.bytes,))

@@ -11,7 +11,7 @@ from casd.catalogue.sqlite import accounts, blobs, infos, names, retention, sche
 from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.reading import SqliteReading
-from casd.catalogue.sqlite.rows import in_list, micros, number_after
+from casd.catalogue.sqlite.rows import in_list, micros, number_after, time_or_none
 from casd.catalogue.sqlite.writer import Touched, Writer
 from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals
 from casd.errors import NameNotFound, StorageFailed
@@ -291,6 +291,22 @@ class SqliteCatalogue(SqliteReading):
     async def keep_payload(self, digest: Digest, until: datetime) -> bool:
         at = micros(until)
         return await self._writer.write(blobs.keep_payload, digest, at)
+
+    async def pin_payloads(self, pin: UUID, until: datetime, now: datetime) -> None:
+        last, at = micros(until), micros(now)
+        await self._writer.write(blobs.pin, pin, last, at)
+
+    async def renew_pin(self, pin: UUID, until: datetime, now: datetime) -> None:
+        last, at = micros(until), micros(now)
+        await self._writer.write(blobs.renew_pin, pin, last, at)
+
+    async def unpin_payloads(self, pin: UUID) -> None:
+        await self._writer.write(blobs.unpin, pin)
+
+    async def pinned_until(self, now: datetime) -> datetime | None:
+        sql = "SELECT max(expires_at) FROM backup_pin WHERE expires_at > :now"
+        ((until,),) = await self._listings.rows(sql, {"now": micros(now)})
+        return time_or_none(until)
 
     async def set_quarantined(self, digest: Digest, at: datetime | None) -> bool:
         when = None if at is None else micros(at)

@@ -67,6 +67,8 @@ def report_json(report: Expired | CollectionReport) -> dict[str, object]:
     facts = asdict(report)
     if isinstance(report, CollectionReport):
         facts["dry_run"] = facts.pop("is_dry_run")
+        if not report.pinned:  # told only while a backup runs
+            del facts["pinned"]
     return facts
 
 
