@@ -81,6 +81,18 @@ def checked_url(text: str) -> str:
     return text.rstrip("/")
 
 
+_CACHE_HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_]([A-Za-z0-9._-]*[A-Za-z0-9_])?)(:[1-9][0-9]{0,4})?")
+
+
+def checked_cache_host(text: str) -> str:
+    """A host with or without a port, as URLs have it when they are taken apart."""
+    match = _CACHE_HOST.fullmatch(text)
+    if match is None or int((match[3] or ":0")[1:]) > 65535:
+        raise ValueError("a host is wanted, or host:port, such as images.example.org, 10.0.0.5:8080 or [fd00::5]")
+    host, port = match[1].lower(), match[3] or ""
+    return f"[{ipaddress.IPv6Address(host[1:-1])}]{port}" if host.startswith("[") else host + port
+
+
 def checked_folder(value: object) -> object:
     text = str(value)
     if not text or "\0" in text:
@@ -166,6 +178,10 @@ class Upkeep(Section):
     upload_days: float = Field(default=7.0, gt=0, le=CENTURY_DAYS)
 
 
+class ShakenFist(Section):
+    cache_hosts: tuple[Annotated[str, AfterValidator(checked_cache_host)], ...] = Field(default=(), strict=False)
+
+
 class Log(Section):
     format: LogFormat = Field(default=LogFormat.AUTO, strict=False)
     level: LogLevel = Field(default=LogLevel.INFO, strict=False)
@@ -177,6 +193,7 @@ class Config(Section):
     auth: Auth = Field(default_factory=Auth)
     limits: Limits = Field(default_factory=Limits)
     upkeep: Upkeep = Field(default_factory=Upkeep)
+    shakenfist: ShakenFist = Field(default_factory=ShakenFist)
     log: Log = Field(default_factory=Log)
 
 

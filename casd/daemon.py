@@ -26,6 +26,7 @@ from casd.dialects.datapane import DATAPANE
 from casd.dialects.deeplake import DEEPLAKE
 from casd.dialects.native import NATIVE
 from casd.dialects.shakenfist import SHAKENFIST
+from casd.dialects.shakenfist.fetching import FETCHES
 from casd.dialects.tus import TUS
 from casd.errors import CasdError, CollectionRefused, FolderUnusable, Unauthenticated
 from casd.locks import DigestLocks
@@ -188,7 +189,9 @@ async def listening(config: Config, services: Services) -> AsyncIterator[str]:
         ),
         services.origins,
     )
-    runner = web.AppRunner(build(DIALECTS, services, traffic))
+    app = build(DIALECTS, services, traffic)
+    app[FETCHES].hosts = config.shakenfist.cache_hosts
+    runner = web.AppRunner(app)
     await runner.setup()
     assert runner.server is not None
     listener = bound_socket(config.server.host, config.server.port)

@@ -184,6 +184,24 @@ class UploadBusy(Conflict):
         self.offset = offset
 
 
+class SourceFailed(CasdError):
+    """What was to be fetched from elsewhere did not come whole. Nothing was kept."""
+
+    code = "source-failed"
+
+
+class SourceTimeout(SourceFailed):
+    """The same, because nothing more came for `body_idle_timeout_s`."""
+
+    code = "source-timeout"
+
+
+class TooManyFetches(CasdError):
+    """As many fetches are under way as there may be at a time."""
+
+    code = "too-many-fetches"
+
+
 class TooManyUploads(CasdError):
     """The token has as many unfinished uploads as it may."""
 

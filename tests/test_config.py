@@ -142,7 +142,7 @@ WRONG = {  # by the type of the default, in TOML
     int: ["true", '"1"', "1.5", "1.0", "-1", "9223372036854775808", *WRONG_FOR_ALL],
     float: ["true", '"1"', "-1.0", "-1", "nan", "inf", "-inf", "1e300", *WRONG_FOR_ALL],
     str: ["true", "1", '""', *WRONG_FOR_ALL],
-    list: ["true", "1", '"10.0.0.1"', "[1]", '["10.0.0.1/8"]', '["here"]', '["::1%eth0/64"]', '[""]', *WRONG_FOR_ALL],
+    list: ["true", "1", '"10.0.0.1"', "[1]", '["10.0.0.1/8"]', '["he re"]', '["::1%eth0/64"]', '[""]', *WRONG_FOR_ALL],
 }
 
 
@@ -220,6 +220,38 @@ def test_what_is_no_address_is_refused_from_the_environment(text: str) -> None:
 
     assert said.startswith("[server] trusted_proxies.0: ")
     assert said.endswith("(from CASD_SERVER__TRUSTED_PROXIES)")
+
+
+def test_hosts_to_fetch_from_are_kept_as_urls_have_them() -> None:
+    text = "Images.Example.org,10.0.0.5:8080,[FD00:0::5],[::1]:65535,_x,xn--hst-sna.de"
+
+    config = load(None, {"CASD_SHAKENFIST__CACHE_HOSTS": text}, {}).config
+
+    expected = ("images.example.org", "10.0.0.5:8080", "[fd00::5]", "[::1]:65535", "_x", "xn--hst-sna.de")
+    assert config.shakenfist.cache_hosts == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "http://host",
+            "host/",
+            "user@host",
+            "host:",
+            "host:0",
+            "host:65536",
+            "host:http",
+            "*",
+            "*.host",
+            "::1",
+            "[::1",
+        ),
+        *("[::1", "[::g]", "[1.2.3.4]", "höst", "a b", ".host", "host.", "-", "host?", "host#", "host%41"),
+    ],
+)
+def test_what_is_no_host_to_fetch_from_is_refused(text: str) -> None:
+    assert refused(None, {"CASD_SHAKENFIST__CACHE_HOSTS": text}).startswith("[shakenfist] cache_hosts.0: ")
 
 
 @pytest.mark.parametrize(
@@ -357,7 +389,9 @@ def test_an_unknown_key_is_told_with_the_known_ones() -> None:
         ConfigError, match=r"^\[server\] prot: unknown; known: host, port, event_loop, public_url, trusted_proxies "
     ):
         load(None, {}, {"server.prot": 1})
-    with pytest.raises(ConfigError, match=r"^\[servr\]: unknown; known: server, storage, auth, limits, upkeep, log "):
+    with pytest.raises(
+        ConfigError, match=r"^\[servr\]: unknown; known: server, storage, auth, limits, upkeep, shakenfist, log "
+    ):
         load(None, {}, {"servr.port": 1})
 
 

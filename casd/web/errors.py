@@ -27,6 +27,9 @@ STATUS: dict[type[CasdError], int] = {
     errors.Conflict: 409,
     errors.UploadBusy: 423,
     errors.TooManyUploads: 429,
+    errors.TooManyFetches: 429,
+    errors.SourceFailed: 502,
+    errors.SourceTimeout: 504,
     errors.PreconditionFailed: 412,
     errors.StorageFailed: 500,
     errors.StorageFull: 507,  # RFC 4918: the server cannot store what is needed; reads and deletes go on
@@ -73,7 +76,9 @@ TITLES = {
     429: "Too many",
     460: "Digest mismatch",
     500: "Internal error",
+    502: "Bad gateway",
     503: "Busy",
+    504: "Gateway timeout",
     507: "Insufficient storage",
 }
 

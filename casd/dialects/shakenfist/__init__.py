@@ -4,7 +4,7 @@ Success is always 200 with JSON, and nothing ever answers 406, on which clients 
 matters: `upload` is no artifact's name in a path.
 """
 
-from casd.dialects.shakenfist import access, artifacts, blobs, publishing, uploads
+from casd.dialects.shakenfist import access, artifacts, blobs, fetching, publishing, uploads
 from casd.dialects.shakenfist.render import render_error
 from casd.web.dialect import Access, Dialect, Route, bearer
 
@@ -25,6 +25,7 @@ SHAKENFIST = Dialect(
     identify=access.identify,
     render_error=render_error,
     words=WORDS,
+    prepare=fetching.prepare,
     routes=(
         Route("POST", "/auth", access.log_in, Access.OPEN),
         Route("GET", "/auth/namespaces", access.namespaces),

@@ -1,4 +1,4 @@
-"""How artifacts come to be: from an upload, or from a blob that is there. Equal bytes add no version.
+"""How artifacts come to be: from an upload, a blob that is there, or a URL. Equal bytes add no version.
 
 A label is an artifact that was made by labelling. Where an artifact came from, its source URL, is who it is: storing
 with the URL of one that is there adds a version to that one.
@@ -8,14 +8,17 @@ from dataclasses import replace
 from uuid import UUID
 
 from aiohttp import web
+from yarl import URL
 
 from casd.auth import Principal
+from casd.dialects.shakenfist.access import text_in
 from casd.dialects.shakenfist.artifacts import answer, artifact, namespace_in, owned
 from casd.dialects.shakenfist.artifacts import drop_metadata as drop_name_metadata
 from casd.dialects.shakenfist.artifacts import keep_metadata as keep_name_metadata
 from casd.dialects.shakenfist.blobs import drop_metadata, keep_metadata, key_in_path, new_value
+from casd.dialects.shakenfist.fetching import FETCHES, Fetch, checked_url
 from casd.dialects.shakenfist.render import LABEL_URL
-from casd.errors import BlobNotFound, Forbidden, InvalidInput, NameNotFound, NotFound, UploadNotFound
+from casd.errors import BlobNotFound, Conflict, Forbidden, InvalidInput, NameNotFound, NotFound, UploadNotFound
 from casd.model import JSON, Naming, checked_name
 from casd.store import BlobStore
 from casd.uploads import Target
@@ -55,9 +58,29 @@ async def label(request: web.Request) -> web.StreamResponse:
 
 
 async def fetch(request: web.Request) -> web.StreamResponse:
-    """Refused, whatever the URL: a daemon that fetches for its clients reaches places that they cannot."""
-    await read_json(request)
-    raise InvalidInput("casd fetches no URLs: fetch it yourself, and upload what you got")
+    """What is at a URL, if its host is listed, as a version of the artifact that came from there."""
+    store, principal, body = store_of(request), principal_of(request), await read_json(request)
+    source_url = source_url_in({"source_url": text_in(body, "url")})
+    fetches = request.app[FETCHES]
+    url = checked_url(source_url or "", fetches.hosts)
+    namespace, shared = namespace_in(body, principal), is_shared(body, principal)
+    await store.writable_namespace(principal, namespace)
+    name = await name_for(store, namespace, url, source_url or "")
+    await fetches.run(Fetch(principal, url, namespace, name, replace(NEW, source_url=source_url, shared=shared)))
+    return await described(request, namespace, name)
+
+
+async def name_for(store: BlobStore, namespace: str, url: URL, source_url: str) -> str:
+    """The name that came from there, else the URL's last segment, else host and path. Raises InvalidInput, Conflict."""
+    known = await store.catalogue.name_by_source_url(namespace, source_url)
+    if known is not None:
+        return known.name
+    segments = [segment for segment in url.path.split("/") if segment]
+    host = url.host or ""
+    for name in (segments[-1] if segments else host, "/".join([host, *segments])):
+        if await store.catalogue.name_info(namespace, checked_name(name)) is None:
+            return name
+    raise Conflict(f"there is an artifact {url.name} from elsewhere: fetch it yourself, and upload it by another name")
 
 
 async def complete(request: web.Request, uuid: UUID, target: Target) -> None:
