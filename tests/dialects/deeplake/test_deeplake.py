@@ -1,5 +1,6 @@
 """Deep Lake's files by HTTP: its page with a real client, and what the page leaves to good sense."""
 
+import asyncio
 import hashlib
 import json
 import random
@@ -13,6 +14,7 @@ import pytest
 
 from tests.conftest import Daemon
 from tests.dialects import clients
+from tests.proxy import Fault, Proxy
 from tests.web.party import Party, is_time
 from tests.web.wire import Answer, Wire, has_payload, head, incoming, raw, wait_until
 
@@ -59,18 +61,21 @@ def upload(party: Party, data: bytes, **how: Any) -> dict[str, Any]:
 # -- the page -----------------------------------------------------------------------------------------------------
 
 
+def script(client_environment: Callable[..., Path], folder: Path, name: str, *arguments: str) -> dict[str, Any]:
+    """What the script beside this file tells, run with the client's own Python in that folder."""
+    command = [client_environment(*clients.DEEP_LAKE) / "python", Path(__file__).with_name(name), *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
 def test_the_page_works_as_it_stands(us: Party, tmp_path: Path, client_environment: Callable[..., Path]) -> None:
-    bin_folder = client_environment(*clients.DEEP_LAKE)
     photo = random.randbytes(300_000)
     (tmp_path / "photo.png").write_bytes(photo)
 
-    command = [bin_folder / "python", Path(__file__).with_name("page.py")]
-    done = subprocess.run(
-        [*command, us.daemon.url, us.token("writer"), us.namespace], cwd=tmp_path, capture_output=True, text=True
-    )
+    told = script(client_environment, tmp_path, "page.py", us.daemon.url, us.token("writer"), us.namespace)
 
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
     assert [UUID(text).version for text in told["ids"]] == [7, 7]
     assert (tmp_path / "downloaded.png").read_bytes() == photo
     assert told["same"]
@@ -81,6 +86,27 @@ def test_the_page_works_as_it_stands(us: Party, tmp_path: Path, client_environme
     assert told["info"]["content_type"] == "image/png"
     assert told["info"]["size"] == len(photo)
     assert told["info"]["metadata"] == {}
+
+
+async def test_a_transfer_that_is_cut_is_an_error_and_leaves_nothing(
+    us: Party, tmp_path: Path, client_environment: Callable[..., Path]
+) -> None:
+    stored, photo = random.randbytes(4 << 20), random.randbytes(4 << 20)
+    made = upload(us, stored)
+    (tmp_path / "photo.png").write_bytes(photo)
+    token = us.token("writer")
+
+    faults = [Fault("cut", 3 << 20, "requests"), Fault("cut", 3 << 20), Fault("cut", 3 << 20)]
+    async with Proxy(us.daemon.url, *faults) as proxy:
+        asked = (client_environment, tmp_path, "cut.py", proxy.url, token, us.namespace, made["id"])
+        told = await asyncio.to_thread(script, *asked)
+
+    assert [connection.answers for connection in proxy.seen[1:3]] == [3 << 20] * 2  # the cuts were in mid transfer
+    assert told["upload"] == "ConnectionError"
+    assert told["whole"] == told["streamed"] == "ChunkedEncodingError"
+    assert [item["id"] for item in told["listed"]] == [made["id"]]
+    wait_until(lambda: not incoming(us.daemon), "what came of the upload is gone")
+    assert not has_payload(us.daemon, photo)
 
 
 @pytest.mark.slow
@@ -281,7 +307,7 @@ def test_an_upload_that_is_cut_leaves_nothing(us: Party) -> None:
     assert us.writer.ask("GET", files(us)).json["data"] == []
 
 
-def test_a_download_that_is_cut_never_looks_complete(us: Party) -> None:
+def test_a_download_that_is_cut_is_short_of_its_length(us: Party) -> None:
     made = upload(us, random.randbytes(3 << 20))
     with raw(us.daemon) as cut:
         cut.send(head(us.daemon, f"GET {files(us, '/' + made['id'] + '/content')}"))
