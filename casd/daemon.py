@@ -323,7 +323,7 @@ async def keep_up(upkeep: Upkeep, config: Config) -> None:
         await asyncio.sleep(config.upkeep.interval_s)
         is_scan_due = loop.time() >= next_scan
         try:
-            await upkeep.expire()
+            await upkeep.expire(scan=is_scan_due)
             await upkeep.collect_garbage(scan=is_scan_due)
         except CollectionRefused as error:
             log.warning("collection refused, casd gc --force insists reason=%s", error)

@@ -77,16 +77,16 @@ class Upkeep:
         self._running: dict[object, asyncio.Task[Any]] = {}
         self.last_runs: dict[str, Run] = {}  # by kind
 
-    async def expire(self, *, dry_run: bool = False) -> Expired:
-        """What was ended; with `dry_run` what would have been."""
+    async def expire(self, *, scan: bool = True, dry_run: bool = False) -> Expired:
+        """What was ended; with `dry_run` what would have been. `scan` also looks at the versions of every name."""
         if dry_run:
             now, rules = self._now(), self._rules
             expirable = await self._catalogue.expirable(now, now - rules.hidden, now - rules.ended)
             return replace(expirable, versions=await retain(self._catalogue, now=now, grace=rules.grace, dry_run=True))
-        return await self._join("expire", "expire", self._expire)
+        return await self._join("expire", ("expire", scan), lambda: self._expire(scan))
 
-    async def _expire(self) -> Expired:
-        expired = await expire(self._catalogue, self._rules, now=self._now())
+    async def _expire(self, scan: bool) -> Expired:
+        expired = await expire(self._catalogue, self._rules, now=self._now(), scan=scan)
         return replace(expired, uploads=await self._uploads.expire())
 
     async def collect_garbage(
@@ -138,10 +138,11 @@ class Upkeep:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
 
-async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime) -> Expired:
-    """End what is past its time but uploads: own holds, hidden names, versions, tokens. Bytes become garbage.
+async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime, scan: bool = True) -> Expired:
+    """End what is past its time but uploads: own holds, hidden names, tokens, and with `scan` versions.
 
-    Nobody waits for it: reads judge expiry themselves.
+    Nobody waits for it: reads judge expiry themselves, and publishing applies the rules on versions. Bytes become
+    garbage.
     """
     blobs = names = tokens = 0
     while True:
@@ -149,7 +150,8 @@ async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime) -> Expire
         blobs, names, tokens = blobs + batch.blobs, names + batch.names, tokens + batch.tokens
         if max(batch.blobs, batch.names, batch.tokens) < BATCH:
             break
-    return Expired(blobs, names, await retain(catalogue, now=now, grace=rules.grace), tokens=tokens)
+    versions = await retain(catalogue, now=now, grace=rules.grace) if scan else 0
+    return Expired(blobs, names, versions, tokens=tokens)
 
 
 async def retain(catalogue: Catalogue, *, now: datetime, grace: timedelta, dry_run: bool = False) -> int:

@@ -672,6 +672,19 @@ async def test_upkeep_goes_by_its_rules_and_its_clock(house: House, upkeep: Upke
     assert (await upkeep.collect_garbage(force=True)).payloads == 1
 
 
+async def test_versions_are_looked_through_by_a_scan_alone(house: House, upkeep: Upkeep) -> None:
+    for data in (b"one", b"two"):
+        async with await house.store.stage() as staged:
+            await staged.append(data)
+            await house.store.publish(WRITER, "alice", "name", staged, Description())
+    await house.catalogue.update_namespace("alice", {"keep_versions": 1}, house.clock())
+
+    assert await upkeep.expire(scan=False) == Expired()
+    assert await upkeep.expire(dry_run=True) == Expired(versions=1)
+    assert await upkeep.expire() == Expired(versions=1)
+    assert await upkeep.expire() == Expired()
+
+
 async def test_closing_ends_what_is_under_way(house: House, upkeep: Upkeep) -> None:
     await fill(house, [10, 10], [10])
     run = asyncio.create_task(upkeep.collect_garbage())
