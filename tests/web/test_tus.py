@@ -485,7 +485,7 @@ async def let_expire(root: Path) -> None:
         answer = await session.patch(upload, data=b"def", headers=CHUNK | {"Upload-Offset": "3"})
         assert answer.status == 404
         expired = await (await session.post("/v1/upkeep/expire")).json()
-            assert expired["uploads"] == 1
+        assert expired["uploads"] == 1
     assert os.listdir(root / "incoming") == []
 
 
