@@ -109,7 +109,6 @@ REFUSED_TO_ALL = {
     ("POST", "/artifacts/{reference}/share"): 403,  # only those of `system` can be shared
 }
 
-FRAME = arrow_file(pa.table({"x": [1]}))
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=limit"}
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -196,8 +195,9 @@ class Things:
 
     @cached_property
     def version(self) -> dict[str, Any]:
-        """A data frame under our name, with metadata."""
-        answer = self.us.writer.ask("PUT", self.us.name(self.name), FRAME, {"Content-Type": ARROW})
+        """A data frame under our name, with metadata. Nothing else has its bytes: they are searched for."""
+        frame = arrow_file(pa.table({"x": [self.name]}))
+        answer = self.us.writer.ask("PUT", self.us.name(self.name), frame, {"Content-Type": ARROW})
         assert answer.status == 201, answer.body
         changed = self.us.writer.ask(
             "PATCH", f"/v1/name-info/{self.us.namespace}/{quote(self.name)}", {"metadata": {"k": 1}}
