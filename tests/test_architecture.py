@@ -42,7 +42,7 @@ ONLY = {  # narrower than the layers
     "locks": {"errors", "model"},
     "payloads": {"errors", "model", "tasks"},
     "catalogue": {"errors", "model"},
-    "client": {"errors", "model"},
+    "client": {"errors", "model", "tasks"},
     "config": {"errors", "model", "folder"},
     "backup": {"errors", "model", "folder", "payloads", "catalogue"},
     "fsck": {"errors", "model", "folder", "payloads", "catalogue", "uuids", "backup"},

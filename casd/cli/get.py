@@ -127,14 +127,14 @@ async def _deliver(invocation: Invocation, download: Download, path: Path | None
     from casd.client import TargetBusy, save, stream
 
     if path is None:
-        await stream(download, sys.stdout.buffer, progress.at)
+        await stream(download, sys.stdout.buffer, progress.watch)
         return
     if _is_device(path):
         with _opened(path) as device:
-            await stream(download, device, progress.at)
+            await stream(download, device, progress.watch)
         return
     try:
-        await save(download, path, progress.at)
+        await save(download, path, progress.watch)
     except TargetBusy:
         raise
     except BaseException:

@@ -13,7 +13,10 @@ from casd.cli.text import printable
 from casd.errors import CasdError
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from rich.progress import Progress as Drawing
+    from rich.progress import TaskID
+
+    from casd.client import Progress
 
 
 class Bar(Protocol):
@@ -24,6 +27,9 @@ class Bar(Protocol):
 
     def at(self, count: int) -> None:
         """So many there are."""
+
+    def watch(self, progress: Progress) -> None:
+        """A transfer of the client has come so far."""
 
     def retrying(self, error: CasdError, delay_s: float) -> None:
         """Something failed and is tried again."""
@@ -52,12 +58,15 @@ class _Silent:
     def at(self, count: int) -> None:
         pass
 
+    def watch(self, progress: Progress) -> None:
+        pass
+
     def retrying(self, error: CasdError, delay_s: float) -> None:
         click.echo(_retrying(error, delay_s), err=True)
 
 
 class _Drawn:
-    def __init__(self, progress: Progress, task: TaskID) -> None:
+    def __init__(self, progress: Drawing, task: TaskID) -> None:
         self._progress = progress
         self._task = task
 
@@ -66,6 +75,9 @@ class _Drawn:
 
     def at(self, count: int) -> None:
         self._progress.update(self._task, completed=count)
+
+    def watch(self, progress: Progress) -> None:
+        self.at(progress.done)
 
     def retrying(self, error: CasdError, delay_s: float) -> None:
         self._progress.console.print(_retrying(error, delay_s), markup=False, highlight=False)

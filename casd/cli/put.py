@@ -77,7 +77,7 @@ def store(
                         namespace=where,
                         filename=filename,
                         content_type=content_type,
-                        progress=progress.at,
+                        progress=progress.watch,
                     )
                 return await client.put_name(
                     where,
@@ -85,7 +85,7 @@ def store(
                     source,
                     filename=filename,
                     content_type=content_type,
-                    progress=progress.at,
+                    progress=progress.watch,
                 )
 
     return invocation.run(send)

@@ -11,10 +11,12 @@ async with Client("http://127.0.0.1:8080", token) as client:
 from casd.client.accounts import Accounts, Identity, Namespace, NamespaceRules, NewToken, Token
 from casd.client.client import Client, NameSettings
 from casd.client.describing import guessed_type, own_filename
-from casd.client.download import Content, Download
+from casd.client.download import Download
 from casd.client.errors import (
+    BlockDiffers,
     ClientError,
     ConnectionLost,
+    ContentChanged,
     DigestDiffers,
     PackageMissing,
     Refused,
@@ -27,8 +29,11 @@ from casd.client.errors import (
 from casd.client.handle import Handle
 from casd.client.metadata import BlobMetadata, NameMetadata
 from casd.client.operations import Collected, Expired, Operations, Run, Status
+from casd.client.partial import partial_path
+from casd.client.progress import OnProgress, Progress, Step
+from casd.client.remote import Content
 from casd.client.retry import Retry
-from casd.client.saving import partial_path, save, stream
+from casd.client.saving import save, stream
 from casd.client.signing import SignedUrl, Signing, SigningKey
 from casd.client.source import Source, from_file, open_descriptor, open_path
 from casd.client.values import Blob, Holders, HoldingVersion, NameInfo, Version
@@ -37,11 +42,13 @@ __all__ = [
     "Accounts",
     "Blob",
     "BlobMetadata",
+    "BlockDiffers",
     "Client",
     "ClientError",
     "Collected",
     "ConnectionLost",
     "Content",
+    "ContentChanged",
     "DigestDiffers",
     "Download",
     "Expired",
@@ -55,8 +62,10 @@ __all__ = [
     "Namespace",
     "NamespaceRules",
     "NewToken",
+    "OnProgress",
     "Operations",
     "PackageMissing",
+    "Progress",
     "Refused",
     "Retry",
     "Run",
@@ -66,6 +75,7 @@ __all__ = [
     "Source",
     "SourceChanged",
     "Status",
+    "Step",
     "TargetBusy",
     "Token",
     "UnexpectedAnswer",

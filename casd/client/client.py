@@ -13,14 +13,16 @@ from uuid import UUID
 from casd.client import frames, objects, values
 from casd.client.accounts import Accounts
 from casd.client.describing import ANY_TYPE, checked_type, guessed_type, own_filename
-from casd.client.download import Download, pinned_version
+from casd.client.download import Download
 from casd.client.errors import DigestDiffers, Refused, UnexpectedAnswer
 from casd.client.handle import Handle, written
 from casd.client.metadata import BlobMetadata, NameMetadata
 from casd.client.operations import Operations
 from casd.client.paths import items, name_path, namespace_path, pages, segment, uuid_of, which
+from casd.client.progress import OnProgress
+from casd.client.remote import pinned_version
 from casd.client.retry import Notice, Retry
-from casd.client.sending import Progress, send
+from casd.client.sending import send
 from casd.client.signing import Signing
 from casd.client.source import Sendable, Source, open_any
 from casd.client.transport import Query, Transport, from_environment
@@ -87,7 +89,7 @@ class Client:
         owner: str | None = None,
         filename: str | None = None,
         content_type: str | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Handle:
         """The file's bytes are stored, as the next version of `name` if there is one.
 
@@ -169,7 +171,7 @@ class Client:
         filename: str | None = None,
         content_type: str = ANY_TYPE,
         expires_in_s: int | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Blob:
         """A new blob of the source's bytes, in the token's home namespace unless told otherwise.
 
@@ -194,7 +196,7 @@ class Client:
         *,
         filename: str | None = None,
         content_type: str = ANY_TYPE,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Version:
         """The next version of a name, of the source's bytes. Raises as `put_blob`."""
         headers = {"Content-Type": checked_type(content_type)}
@@ -348,7 +350,7 @@ class Client:
         owner: str | None,
         content_type: str,
         filename: str | None = None,
-        progress: Progress | None = None,
+        progress: OnProgress | None = None,
     ) -> Handle:
         if name is None:
             blob = await self.put_blob(

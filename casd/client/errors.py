@@ -62,6 +62,30 @@ class DigestDiffers(ClientError):
         self.actual = actual
 
 
+class BlockDiffers(ClientError):
+    """A block arrived with other bytes than its checksum tells, as often as it was asked for.
+
+    It is damaged at the daemon, or on the way in the same place each time. What else arrived is kept.
+    """
+
+    code = "block-differs"
+
+    def __init__(self, index: int, start: int, stop: int) -> None:
+        super().__init__(
+            f"block {index} (bytes {start} to {stop}) is not what its checksum says, however often it is fetched; "
+            "an operator's `casd scrub` tells whether it is damaged there"
+        )
+        self.index = index
+        self.start = start
+        self.stop = stop
+
+
+class ContentChanged(UnexpectedAnswer):
+    """What is fetched became something else in the middle: a name moved on, and its former version was removed."""
+
+    code = "content-changed"
+
+
 class SourceChanged(ClientError):
     """The bytes to send grew or shrank while they were sent, so the declared length was wrong."""
 

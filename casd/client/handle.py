@@ -15,8 +15,9 @@ from casd.client import frames, objects
 from casd.client.download import Download
 from casd.client.errors import Unreadable
 from casd.client.metadata import BlobMetadata
+from casd.client.progress import OnProgress
 from casd.client.retry import Notice, Retry
-from casd.client.saving import Progress, Writable, save, stream
+from casd.client.saving import Writable, save, stream
 from casd.client.source import Source, expanded, from_file
 from casd.client.transport import Transport
 from casd.client.values import Blob, Version
@@ -54,19 +55,26 @@ class Handle:
         path, expected = f"/v1/blobs/{self.uuid}/data", self.info.digest
         return Download(self._transport, path, expected=expected, retry=self._retry, notice=notice)
 
-    async def download_file(self, target: Receivable, *, progress: Progress | None = None) -> None:
+    async def download_file(
+        self,
+        target: Receivable,
+        *,
+        progress: OnProgress | None = None,
+        notice: Notice | None = None,
+        connections: int = 1,
+    ) -> None:
         """The payload as it is stored is in `target`: a path, or a file that is open for writing bytes.
 
         What stands at a path is replaced by a complete payload or not at all, and an earlier attempt goes on where it
         stopped. An open file has all bytes before they are known to be right: DigestDiffers says that they are not.
         """
         if not isinstance(target, str | os.PathLike):
-            async with self.download() as download:
+            async with self.download(notice=notice) as download:
                 await stream(download, target, progress)
             return
         path = await asyncio.to_thread(_checked_target, target)
-        async with self.download() as download:
-            await save(download, path, progress)
+        async with self.download(notice=notice) as download:
+            await save(download, path, progress, connections=connections)
 
     async def download_df(self) -> Any:
         """The pandas.DataFrame that was stored, by `upload_df` here or by Datapane's client.

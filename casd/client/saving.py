@@ -1,27 +1,26 @@
-"""A download's bytes on disk: kept beside their target while they arrive, checked, then renamed over it."""
+"""A download's bytes on disk or in a pipe: each block checked before it counts, the whole by its SHA-512 in the end."""
 
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
-import os
-import stat
-from collections.abc import Callable
+from collections import deque
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 
+from casd.client.blocks import Block, BlockSums, Checked
 from casd.client.download import Download
-from casd.client.errors import ClientError, DigestDiffers, TargetBusy
-from casd.client.source import PIECE
-from casd.model import Digest
+from casd.client.errors import ContentChanged, DigestDiffers
+from casd.client.partial import Partial, partial_path
+from casd.client.progress import Gauge, OnProgress
+from casd.errors import InvalidInput
+from casd.model import BLOCK_SIZE, Digest
+from casd.tasks import to_the_end
 
-SUFFIX = ".casd-part"
-NAME_LIMIT_BYTES = 255  # NAME_MAX of every file system in common use
-
-Progress = Callable[[int], None]
-"""Told how many bytes are there so far."""
+RESTARTS = 5  # of one download whose name keeps moving on
+SPAN_BLOCKS = 32  # a request, of several connections: what is quick takes more of them
 
 
 class Writable(Protocol):
@@ -30,181 +29,260 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-async def save(download: Download, target: Path, progress: Progress | None = None) -> None:
-    """`target` holds the download's payload: checked against its digest, synced, and put there in one step.
+async def save(download: Download, target: Path, progress: OnProgress | None = None, *, connections: int = 1) -> None:
+    """`target` holds the download's payload: checked block by block and as a whole, synced, put there in one step.
 
-    An earlier attempt at the same payload goes on where it stopped. Whatever ends this one early leaves
-    `target` as it was and its own bytes in `partial_path`, except bytes that turned out wrong. Raises
-    DigestDiffers, TargetBusy, OSError, and what `Download.pieces` raises.
+    Of an earlier attempt at the same payload every block that is right is kept. Whatever ends this one early leaves
+    `target` as it was and its own bytes in `partial_path`. A name that means something else in the middle is fetched
+    as what it means then, from the beginning: `download.content` tells. Raises BlockDiffers, DigestDiffers,
+    TargetBusy, OSError, and what `Download.pieces` raises.
     """
-    content = download.content
-    partial = await asyncio.to_thread(_Partial, partial_path(target, content.digest))
-    try:
-        if partial.size:
-            download.hang_up()
-        if not await _fill(download, partial, progress):
-            # What an earlier run left was not the beginning of this payload (a crash of the machine can
-            # leave zeros): once more, all of it.
-            await asyncio.to_thread(partial.restart)
-            await _fill(download, partial, progress)
-        if partial.digest != content.digest:
-            await asyncio.to_thread(partial.remove)
-            raise DigestDiffers(f"{target}, as it arrived", content.digest, partial.digest)
-        await asyncio.to_thread(partial.publish, target)
-    except BaseException:
-        if partial.is_empty:
-            partial.remove()
-        raise
-    finally:
-        partial.close()
+    if connections < 1:
+        raise InvalidInput("a download has at least one connection")
+    for left in reversed(range(RESTARTS)):
+        partial = await asyncio.to_thread(Partial, partial_path(target, download.content.digest), download.content.size)
+        try:
+            await _Saving(download, partial, Gauge(download.content.size, progress), connections).run(target)
+            return
+        except ContentChanged:
+            partial.remove()  # nobody will ask for it again
+            if not left:
+                raise
+        except BaseException:
+            if partial.is_empty:
+                partial.remove()
+            raise
+        finally:
+            partial.close()
+        await download.start_over()
 
 
-async def stream(download: Download, file: Writable, progress: Progress | None = None) -> None:
-    """The download's payload is written to `file`, in order, and flushed; for pipes, which cannot be taken back.
+async def stream(
+    download: Download,
+    file: Writable,
+    progress: OnProgress | None = None,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> None:
+    """The payload's bytes from `start` to `stop` are written to `file`, in order, and flushed; for pipes.
 
-    Raises DigestDiffers at the end, when all is written: only then is it known. Otherwise as `save`.
+    Each block is checked before it is written. The SHA-512 is checked at the end, where all was asked for and when all
+    is written: DigestDiffers says so. Raises InvalidInput for a range that begins outside of the payload, BlockDiffers,
+    and as `Download.pieces`.
     """
+    size = download.content.size
+    stop = size if stop is None else min(stop, size)
+    if not 0 <= start <= stop:
+        raise InvalidInput(f"bytes {start} to {stop} are not within the {size} of the payload")
     hash_ = hashlib.sha512()
-    count = 0
 
-    def write(piece: bytes) -> None:
+    def write(piece: memoryview) -> None:
         hash_.update(piece)
         while piece:  # a file without a buffer may take less than it is given
-            count = file.write(piece)
-            piece = piece[count:] if isinstance(count, int) else b""
+            count = file.write(piece)  # type: ignore[arg-type]  # what takes bytes takes a view of them
+            piece = piece[count:] if isinstance(count, int) else memoryview(b"")
 
-    async with aclosing(download.pieces()) as pieces:
+    gauge = Gauge(stop - start, progress)
+    gauge.moving()
+    async with aclosing(checked_pieces(download, gauge, start, stop)) as pieces:
         async for piece in pieces:
             await asyncio.to_thread(write, piece)
-            count += len(piece)
-            if progress:
-                progress(count)
     if (flush := getattr(file, "flush", None)) is not None:
         await asyncio.to_thread(flush)
+    gauge.tell()
     actual = Digest(hash_.digest())
-    if actual != download.content.digest:
+    if (start, stop) == (0, size) and actual != download.content.digest:
         raise DigestDiffers("what was written", download.content.digest, actual)
 
 
-def partial_path(target: Path, digest: Digest) -> Path:
-    """Where the bytes of an unfinished download are kept. Another payload for the same target has another place."""
-    mark = f".{digest.hex[:32]}{SUFFIX}"
-    stem = os.fsencode(target.name)[: NAME_LIMIT_BYTES - 1 - len(mark)]
-    return target.with_name(f".{os.fsdecode(stem)}{mark}")
+async def checked_pieces(
+    download: Download, gauge: Gauge, start: int, stop: int, sums: BlockSums | None = None
+) -> AsyncGenerator[memoryview, None]:
+    """Those bytes, of blocks that were checked whole: up to two blocks more than these bytes are fetched."""
+    size = download.content.size
+    first = start - start % BLOCK_SIZE
+    last = min(size, stop + -stop % BLOCK_SIZE)
+    if start == stop:
+        return
+    async with aclosing(Checked(download, sums or sums_of(download), gauge).blocks(first, last)) as blocks:
+        async for block in blocks:
+            at = block.start
+            for piece in block.pieces:
+                wanted = memoryview(piece)[max(0, start - at) : max(0, stop - at)]
+                at += len(piece)
+                if wanted:
+                    yield wanted
 
 
-async def _fill(download: Download, partial: _Partial, progress: Progress | None) -> bool:
-    """The partial holds as many bytes as the payload. Returns False if those found there before are to blame
-    for a wrong digest."""
-    found = partial.size
-    while partial.hashed < found:
-        await asyncio.to_thread(partial.hash_next)
-    if progress:
-        progress(found)
-    async with aclosing(download.pieces(found)) as pieces:
-        async for piece in pieces:
-            await asyncio.to_thread(partial.append, piece)
-            if progress:
-                progress(partial.size)
-    return found == 0 or partial.digest == download.content.digest
+def sums_of(download: Download) -> BlockSums | None:
+    """None for what is one block or less: the digest says all, and one request does."""
+    return download._sums() if download.content.size > BLOCK_SIZE else None
 
 
-class _Partial:
-    """The bytes that are there so far, locked against a second download of the same. All of it blocks."""
+class _Saving:
+    """One attempt at one payload, of which some may be here already."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = _locked(path)
+    def __init__(self, download: Download, partial: Partial, gauge: Gauge, connections: int) -> None:
+        self._download = download
+        self._partial = partial
+        self._gauge = gauge
+        self._connections = connections
+        self._size = download.content.size
+        self._sums = sums_of(download)
+        self._here = bytearray(-(-self._size // BLOCK_SIZE))  # 1 for a block that is right and written
+        self._known = b""  # what is here of an unfinished last block
+        self._known_start = -1
+
+    async def run(self, target: Path) -> None:
+        content = self._download.content
+        digest = await self._filled()
+        if digest != content.digest and self._partial.found:
+            # What was found may be to blame (a daemon that tells no checksums of blocks, a crash of the machine that
+            # left zeros): once more, all of it.
+            await asyncio.to_thread(self._partial.restart)
+            self._here = bytearray(len(self._here))
+            self._known, self._known_start = b"", -1
+            digest = await self._filled()
+        if digest != content.digest:
+            await asyncio.to_thread(self._partial.remove)
+            await asyncio.to_thread(self._partial.restart)
+            raise DigestDiffers(f"{target}, as it arrived", content.digest, digest)
+        await to_the_end(asyncio.to_thread(self._partial.publish, target))
+
+    async def _filled(self) -> Digest:
+        """All blocks are here: the digest of them."""
+        if self._partial.found:
+            self._download.hang_up()
+            await self._judge()
+        missing = sum(min(self._size, stop * BLOCK_SIZE) - start * BLOCK_SIZE for start, stop in self._spans())
+        self._gauge.moving(self._size - missing + len(self._known))
+        hash_ = _Following(self._partial, self._here, self._size)
+        try:
+            hash_.follow()
+            await self._fetch(hash_)
+            digest = await hash_.digest()
+        finally:
+            await hash_.close()
+        self._gauge.tell()
+        return digest
+
+    async def _judge(self) -> None:
+        """Find out which blocks of an earlier attempt are right. Of the last, unfinished one nobody can tell yet."""
+        found = self._partial.found
+        for index in range(found // BLOCK_SIZE + (found == self._size and found % BLOCK_SIZE > 0)):
+            start = index * BLOCK_SIZE
+            size = min(BLOCK_SIZE, self._size - start)
+            expected = await self._sums.of(index) if self._sums else None
+            checksum = await asyncio.to_thread(self._partial.checksum, start, size)
+            self._here[index] = expected in (None, checksum)
+            self._gauge.reading(start + size)
+        if found < self._size and (tail := found % BLOCK_SIZE):
+            self._known = await asyncio.to_thread(self._partial.read, found - tail, tail)
+            self._known_start = found - tail
+
+    async def _fetch(self, hash_: _Following) -> None:
+        spans = deque(self._spans())
+        if self._connections == 1 or len(spans) == 1:
+            await self._take(spans, hash_)
+            return
+        self._download.hang_up()
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(self._connections, len(spans))):
+                group.create_task(self._take(spans, hash_))
+
+    def _spans(self) -> list[tuple[int, int]]:
+        """What is missing, in runs of blocks: short ones where several connections share them."""
+        limit = SPAN_BLOCKS if self._connections > 1 else len(self._here)
+        spans: list[tuple[int, int]] = []
+        for index, is_here in enumerate(self._here):
+            if is_here:
+                continue
+            goes_on = spans and spans[-1][1] == index and index * BLOCK_SIZE != self._known_start
+            if goes_on and index - spans[-1][0] < limit:
+                spans[-1] = (spans[-1][0], index + 1)
+            else:
+                spans.append((index, index + 1))
+        return spans
+
+    async def _take(self, spans: deque[tuple[int, int]], hash_: _Following) -> None:
+        while spans:
+            first, behind = spans.popleft()
+            start, stop = first * BLOCK_SIZE, min(self._size, behind * BLOCK_SIZE)
+            known = self._known if start == self._known_start else b""
+            checked = Checked(self._download, self._sums, self._gauge)
+            try:
+                async with aclosing(checked.blocks(start, stop, known)) as blocks:
+                    async for block in blocks:
+                        await to_the_end(asyncio.to_thread(self._partial.write, block.start, block.pieces))
+                        self._here[block.start // BLOCK_SIZE] = 1
+                        await hash_.took(block)
+            finally:
+                if (rest := checked.rest) is not None:  # less than a MiB, which need not come again
+                    with suppress(OSError):
+                        await to_the_end(asyncio.to_thread(self._partial.write, rest.start, rest.pieces))
+
+
+class _Following:
+    """The SHA-512 of a file that grows, in order: of blocks as they come, or read again where they came too early."""
+
+    def __init__(self, partial: Partial, here: bytearray, size: int) -> None:
+        self._partial = partial
+        self._here = here
+        self._size = size
         self._hash = hashlib.sha512()
-        self.size = os.fstat(self._file.fileno()).st_size
-        self.hashed = 0
+        self._position = 0
+        self._work: asyncio.Future[None] | None = None  # on the newest block that came in order
+        self._catching_up: asyncio.Task[None] | None = None
 
-    @property
-    def digest(self) -> Digest:
-        """Of the bytes hashed so far."""
+    async def took(self, block: Block) -> None:
+        """The block is written. It is hashed while the next one comes."""
+        if self._catching_up is not None and not self._catching_up.done():
+            return
+        if block.start != self._position:
+            self.follow()
+            return
+        await self._idle()
+        self._position += block.size
+        self._work = asyncio.get_running_loop().run_in_executor(None, self._update, block)
+
+    def follow(self) -> None:
+        """Hash what is here and was passed by, from the file."""
+        if self._is_here() and (self._catching_up is None or self._catching_up.done()):
+            self._catching_up = asyncio.create_task(self._catch_up())
+
+    async def digest(self) -> Digest:
+        """Of all of it, which is here."""
+        if self._catching_up is not None:
+            await self._catching_up
+        await self._catch_up()
+        await self._idle()
+        assert self._position == self._size
         return Digest(self._hash.digest())
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether nothing is worth keeping. A thread may write for a cancelled caller still: the file is asked too."""
-        return not self.size and not os.fstat(self._file.fileno()).st_size
+    async def close(self) -> None:
+        if self._catching_up is not None:
+            self._catching_up.cancel()
+        waiting = [each for each in (self._catching_up, self._work) if each is not None]
+        await asyncio.gather(*waiting, return_exceptions=True)
 
-    def hash_next(self) -> None:
-        """Another piece of what was found is hashed; the file stands behind it."""
-        piece = self._file.read(PIECE)
-        if not piece:
-            raise ClientError(f"{self._path} shrank while it was read; start again")
-        self._hash.update(piece)
-        self.hashed += len(piece)
+    def _is_here(self) -> bool:
+        return self._position < self._size and bool(self._here[self._position // BLOCK_SIZE])
 
-    def append(self, piece: bytes) -> None:
-        try:
-            self._file.write(piece)
-        except OSError as error:  # a full disk does not say which
-            raise OSError(error.errno, error.strerror, str(self._path)) from error
-        self._hash.update(piece)
-        self.size += len(piece)
-        self.hashed += len(piece)
+    async def _catch_up(self) -> None:
+        await self._idle()
+        while self._is_here():
+            size = min(BLOCK_SIZE, self._size - self._position)
+            await to_the_end(asyncio.to_thread(self._read, self._position, size))
+            self._position += size
 
-    def restart(self) -> None:
-        self._file.seek(0)
-        self._file.truncate()
-        self._hash = hashlib.sha512()
-        self.size = self.hashed = 0
+    async def _idle(self) -> None:
+        if self._work is not None:
+            await self._work
 
-    def remove(self) -> None:
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+    def _read(self, start: int, size: int) -> None:
+        self._hash.update(self._partial.read(start, size))
 
-    def publish(self, target: Path) -> None:
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        os.replace(self._path, target)
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-    def close(self) -> None:
-        # A thread that still appends for a cancelled caller holds the file's own lock: close waits for it.
-        # What a full disk did not take fails here once more; a complete payload was flushed by `publish`.
-        with suppress(OSError):
-            self._file.close()
-
-
-def _locked(path: Path) -> BinaryIO:
-    """The file at `path`, made if it is not there, ours alone until it is closed. Raises TargetBusy."""
-    while True:
-        # O_NOFOLLOW: in a shared folder somebody may have put a link here that leads elsewhere.
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        file = os.fdopen(descriptor, "r+b")
-        try:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ClientError(f"{path} is in the way; remove it")
-            _lock(file, path)
-            if _still_there(file, path):
-                return file
-        except BaseException:
-            file.close()
-            raise
-        file.close()
-
-
-def _lock(file: BinaryIO, path: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise TargetBusy(f"another download writes {path}; wait for it or stop it") from None
-    except OSError:
-        # Some cluster file systems have no flock (Lustre mounted without it: ENOSYS). The digest is
-        # checked in any case, so the lock only spares two downloads from spoiling each other.
-        return
-
-
-def _still_there(file: BinaryIO, path: Path) -> bool:
-    """Whether `path` is this file still: the one who held the lock before may have renamed it to its target."""
-    try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat(follow_symlinks=False))
-    except FileNotFoundError:
-        return False
+    def _update(self, block: Block) -> None:
+        for piece in block.pieces:
+            self._hash.update(piece)

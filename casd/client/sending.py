@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import aiohttp
 
 from casd.client.errors import ConnectionLost, SourceChanged
+from casd.client.progress import Gauge, OnProgress
 from casd.client.source import Source
 from casd.client.transport import Query, Transport
 from casd.model import Digest
 
 SLICE = 64 << 10  # bytes between two looks at the clock: a line of 1 KiB/s still counts as moving
 ANSWER_TIMEOUT_S = 600.0  # after the last byte: the daemon syncs gigabytes to a slow disk before its 201
-
-Progress = Callable[[int], None]
-"""Told how many bytes have gone so far."""
 
 
 async def send(
@@ -28,7 +26,7 @@ async def send(
     source: Source,
     query: Query,
     headers: Mapping[str, str],
-    progress: Progress | None = None,
+    progress: OnProgress | None = None,
 ) -> tuple[Any, Digest]:
     """The daemon has stored the source's bytes: its JSON, and the digest of what was sent.
 
@@ -61,12 +59,12 @@ async def send(
 
 
 class _Body:
-    def __init__(self, source: Source, idle_timeout_s: float, progress: Progress | None) -> None:
+    def __init__(self, source: Source, idle_timeout_s: float, progress: OnProgress | None) -> None:
         self.deadline: asyncio.Timeout
         self.failure: Exception | None = None
         self._source = source
         self._idle_timeout_s = idle_timeout_s
-        self._progress = progress
+        self._gauge = Gauge(source.size, progress)
         self._hash = hashlib.sha512()
         self._hashing: asyncio.Future[None] | None = None  # of the newest piece; those before it are hashed
         self._sent = 0
@@ -97,6 +95,7 @@ class _Body:
             self.failure = error
             raise
         self._is_sent = True
+        self._gauge.tell()
         self._allow(ANSWER_TIMEOUT_S)
 
     async def _checked_pieces(self) -> AsyncIterator[bytes]:
@@ -114,8 +113,7 @@ class _Body:
     def _counted(self, part: memoryview) -> memoryview:
         self._sent += len(part)
         self._allow(self._idle_timeout_s)
-        if self._progress:
-            self._progress(self._sent)
+        self._gauge.moved(len(part))
         return part
 
     def _allow(self, seconds: float | None) -> None:

@@ -18,9 +18,10 @@ from uuid import UUID
 from casd.client import accounts, client, download, handle, metadata, operations, saving, signing
 from casd.client.background import Background, Blocking, faced, iterated, waited, waited_faced
 from casd.client.client import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S
-from casd.client.download import Content
+from casd.client.progress import OnProgress
+from casd.client.remote import Content
 from casd.client.retry import Retry
-from casd.client.saving import Progress, Writable
+from casd.client.saving import Writable
 from casd.client.values import Blob, Version
 
 __all__ = [
@@ -59,6 +60,7 @@ class Download(Blocking[download.Download]):
     """As casd.client.Download: used as `with download`; then `content` is known and `pieces` brings it."""
 
     pieces = iterated(download.Download.pieces)
+    start_over = waited(download.Download.start_over)
     hang_up = faced(download.Download.hang_up, lambda _, nothing: nothing)
 
     def __enter__(self) -> Self:
@@ -196,11 +198,18 @@ class Client(Blocking[client.Client]):
     delete_name = waited(client.Client.delete_name)
 
 
-def save(download: Download, target: Path, progress: Progress | None = None) -> None:
+def save(download: Download, target: Path, progress: OnProgress | None = None, *, connections: int = 1) -> None:
     """As casd.client.save."""
-    download._background.wait(saving.save(download._inner, target, progress))
+    download._background.wait(saving.save(download._inner, target, progress, connections=connections))
 
 
-def stream(download: Download, file: Writable, progress: Progress | None = None) -> None:
+def stream(
+    download: Download,
+    file: Writable,
+    progress: OnProgress | None = None,
+    *,
+    start: int = 0,
+    stop: int | None = None,
+) -> None:
     """As casd.client.stream."""
-    download._background.wait(saving.stream(download._inner, file, progress))
+    download._background.wait(saving.stream(download._inner, file, progress, start=start, stop=stop))

@@ -21,10 +21,24 @@ async def read(download: Download) -> bytes:
         return b"".join([piece async for piece in download.pieces()])
 
 
+_GET = re.compile(rb"GET (\S+) HTTP/1\.1\r\n(.*?)\r\n\r\n", re.DOTALL)
+_RANGE = re.compile(rb"^Range: bytes=(\d+)-(\d*)\r?$", re.MULTILINE)
+
+
+def ranges(proxy: Proxy) -> list[tuple[int, int | None]]:
+    """What was asked for in turn, of bytes: where each range begins and ends; (0, None) is everything."""
+    found = []
+    for seen in proxy.seen:
+        for path, headers in _GET.findall(bytes(seen.requests)):
+            if b"/blocks" not in path:
+                part = _RANGE.search(headers)
+                found.append((int(part[1]), int(part[2]) + 1 if part[2] else None) if part else (0, None))
+    return found
+
+
 def starts(proxy: Proxy) -> list[int]:
-    """Where the range that each connection asked for begins; 0 where it asked for everything."""
-    ranges = [re.search(rb"\r\nRange: bytes=(\d+)-\r\n", seen.requests) for seen in proxy.seen]
-    return [int(found[1]) if found else 0 for found in ranges]
+    """Where what was asked for in turn begins."""
+    return [start for start, _ in ranges(proxy)]
 
 
 async def test_a_payload_arrives_by_uuid_and_by_digest(client: Client, blob: Blob, payload: Payload) -> None:

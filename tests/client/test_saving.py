@@ -9,12 +9,11 @@ import signal
 import stat
 import threading
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, BinaryIO
 
 import pytest
 
-from casd.client import Blob, Client, ConnectionLost, Retry, TargetBusy, partial_path, save
+from casd.client import Blob, Client, ConnectionLost, Progress, Retry, TargetBusy, partial_path, save
 from casd.client.errors import ClientError
 from tests.client.conftest import Connect, Payload
 from tests.client.test_download import CUT, starts
@@ -229,10 +228,12 @@ async def test_a_target_with_a_very_long_name_is_saved(
 
 
 async def test_progress_ends_at_the_size(client: Client, blob: Blob, payload: Payload, target: Path) -> None:
-    counts: list[int] = []
+    told: list[Progress] = []
 
     async with client.download_blob(blob.uuid) as download:
-        await save(download, target, counts.append)
+        await save(download, target, told.append)
+
+    counts = [each.done for each in told]
 
     assert counts == sorted(counts)
     assert counts[-1] == len(payload.data)
@@ -242,22 +243,25 @@ async def test_what_a_thread_writes_for_a_download_that_was_cancelled_is_kept(
     client: Client, blob: Blob, payload: Payload, target: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     has_written, may_go_on = threading.Event(), threading.Event()
+    pwritev = os.pwritev
 
-    class SlowHash:
+    def slow_pwritev(descriptor: int, pieces: Any, at: int) -> int:
         """Holds the thread between the file, which has the piece, and the end of its work."""
+        written = pwritev(descriptor, pieces, at)
+        has_written.set()
+        may_go_on.wait()
+        return written
 
-        def update(self, piece: bytes) -> None:
-            has_written.set()
-            may_go_on.wait()
-
-    monkeypatch.setattr("casd.client.saving.hashlib", SimpleNamespace(sha512=SlowHash))
+    monkeypatch.setattr(os, "pwritev", slow_pwritev)
     async with client.download_blob(blob.uuid) as download:
         saving = asyncio.create_task(save(download, target))
         await asyncio.to_thread(has_written.wait)
         saving.cancel()
+        await asyncio.wait([saving], timeout=0)  # it waits for its thread, however often it is cancelled
+        saving.cancel()
+        may_go_on.set()
         with pytest.raises(asyncio.CancelledError):
             await saving
-    may_go_on.set()
 
     kept = partial_path(target, blob.digest).read_bytes()
     assert kept

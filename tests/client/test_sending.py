@@ -17,6 +17,7 @@ from casd.client import (
     Client,
     ConnectionLost,
     DigestDiffers,
+    Progress,
     Refused,
     Source,
     SourceChanged,
@@ -249,9 +250,11 @@ async def test_a_daemon_that_stored_other_bytes_is_found_out(
 
 
 async def test_progress_ends_at_the_size(client: Client, payload: Payload) -> None:
-    counts: list[int] = []
+    told: list[Progress] = []
 
-    await client.put_blob(payload.source(), progress=counts.append)
+    await client.put_blob(payload.source(), progress=told.append)
+
+    counts = [each.done for each in told]
 
     assert counts == sorted(counts)
     assert counts[-1] == len(payload.data)

@@ -233,11 +233,11 @@ def test_a_callback_that_uses_the_client_is_told_instead_of_waited_for(client: s
 
 
 def test_progress_is_told(client: sync.Client, payload: Payload) -> None:
-    told: list[int] = []
+    told: list[casd.client.Progress] = []
 
     client.upload_file(io.BytesIO(payload.data), progress=told.append)
 
-    assert told[-1] == len(payload.data)
+    assert told[-1].done == len(payload.data)
 
 
 def test_a_listing_that_is_not_read_to_its_end_is_closed(client: sync.Client, payload: Payload) -> None:
