@@ -90,6 +90,12 @@ class SizeMismatch(CasdError):
     code = "size-mismatch"
 
 
+class ChunkMismatch(DigestMismatch):
+    """A chunk of a resumable upload is not what its checksum says. It was not kept: the offset is where it was."""
+
+    code = "checksum-mismatch"
+
+
 class PartMismatch(InvalidInput):
     """The parts that a client lists are not those that arrived. They are kept: it can be tried again."""
 
@@ -221,6 +227,12 @@ class StorageFailed(CasdError):
     """A disk call or the catalogue failed; nothing was acknowledged. The cause is chained."""
 
     code = "storage-failed"
+
+
+class OutOfDescriptors(StorageFailed):
+    """The process has as many files open as it may: it can be tried again in a moment."""
+
+    code = "too-many-files"
 
 
 class StorageFull(StorageFailed):

@@ -80,6 +80,7 @@ class Expected:
     size: int | None = None
     sha512: bytes | None = None
     sha256: bytes | None = None
+    xxh3_128: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -299,6 +300,13 @@ class Upload:
     blob: UUID | None = None  # what it became
     is_in_parts: bool = False  # its bytes come in numbered parts; `offset` is where the last of them ends
     keep_versions: int | None = None  # the rule of a name that it makes
+    xxh3_128: bytes | None = None  # as announced
+    prefix: Digest | None = None  # of the first `offset` bytes; None: not known
+    expires_in_s: int | None = None  # how long the blob that it becomes holds itself; None: for ever
+    version: int | None = None  # which version of its name it became
+    session: str | None = None  # of the client that began it, if it said so
+    is_partial: bool = False  # it becomes a piece of another, never a blob
+    joins: tuple[UUID, ...] = ()  # the partial ones that it is made of, in their order
 
 
 @dataclass(frozen=True, slots=True)

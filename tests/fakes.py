@@ -17,7 +17,7 @@ from uuid import UUID
 from casd.errors import DigestMismatch, PayloadDamaged, PayloadMissing, SizeMismatch, StageMissing, StorageFailed
 from casd.model import JSON, Digest, Examined, Expected, Quarantined, Receipt, Stored
 from casd.payloads.base import ANYTHING
-from tests.contracts.oracle import receipt_of
+from tests.contracts.oracle import digest_of, receipt_of
 
 NOW = datetime(2100, 1, 1, tzinfo=UTC)  # later than the mtime of any file that a test writes
 
@@ -124,6 +124,10 @@ class MemoryStaged:
     @property
     def durable_size(self) -> int:
         return self._durable
+
+    @property
+    def durable_digest(self) -> Digest:
+        return digest_of(bytes(self._data[: self._durable]))
 
     @property
     def _data(self) -> bytearray:
@@ -258,6 +262,14 @@ class MemoryPayloads:
     async def scan(self) -> AsyncIterator[Stored]:
         for digest, data in list(self.disk.payloads.items()):
             yield Stored(digest, len(data), self.disk.modified_at[digest])
+
+    async def has_stage(self, id: str, size: int) -> bool:
+        return id in self.disk.stages and len(self.disk.stages[id]) >= size
+
+    async def read_stage(self, id: str, start: int, stop: int) -> bytes:
+        if not await self.has_stage(id, stop):
+            raise StageMissing(f"stage {id} is not there or ends before byte {stop}")
+        return bytes(self.disk.stages[id][start:stop])
 
     async def drop_stage(self, id: str) -> None:
         self.disk.stages.pop(id, None)

@@ -3,19 +3,19 @@
 Each write is one transaction: it happens whole, durably, before the call returns, or not at all. Look-ups and
 listings see every write that has returned. A catalogue touches no payload; where both must agree, the caller
 (`store.py`, `upkeep.py`) holds the digest's lock. No SQL, row or cursor leaves a backend.
-Every backend passes `tests/contracts/catalogue.py`.
+What only looks stands in `reads.py`. Every backend passes `tests/contracts/catalogue.py`.
 """
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from casd.catalogue.values import NO_GUARD, NO_NAMING, BlobFilter, Expired, Holders, Totals, Unreferenced, UploadTotals
+from casd.catalogue.reads import CatalogueReads
+from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals
 from casd.model import (
     JSON,
     Blob,
-    BlobView,
     Digest,
     Guard,
     NamedKey,
@@ -34,111 +34,8 @@ from casd.model import (
 )
 
 
-class Catalogue(Protocol):
-    # -- point look-ups; expiry is judged against the `now` of the call --------------------------------------
-
-    async def blob(self, uuid: UUID, now: datetime) -> Blob | None:
-        """The blob while it lives, else None."""
-
-    async def version(self, namespace: str, name: str, number: int | None = None) -> Version | None:
-        """That version, or the newest; a delete marker is returned as one. None where there is none."""
-
-    async def version_as_of(self, namespace: str, name: str, at: datetime) -> Version | None:
-        """The version that was the newest at `at`, inclusive, of those that are still there."""
-
-    async def blob_of_payload(self, digest: Digest, namespaces: Collection[str] | None, now: datetime) -> Blob | None:
-        """The oldest living blob with this digest in `namespaces` (None: in any), else None."""
-
-    async def namespace(self, name: str) -> Namespace | None: ...
-
-    async def token(self, secret_hash: bytes) -> Token | None:
-        """The token, expired and revoked ones too."""
-
-    async def token_by_id(self, uuid: UUID) -> Token | None:
-        """As `token`."""
-
-    async def signing_key(self, id: int | None = None) -> SigningKey | None:
-        """That key, or the newest."""
-
-    async def upload(self, uuid: UUID) -> Upload | None:
-        """The upload, finished or not, past its time or not."""
-
-    async def upload_parts(self, uuid: UUID) -> list[UploadPart]:
-        """The parts that have been recorded, by number."""
-
-    async def block_checksums(self, digest: Digest, start: int, stop: int) -> bytes | None:
-        """The XXH3-64 of blocks `start` to `stop`, 8 bytes each; None if the payload is not known."""
-
-    # -- listings: at most `limit` items, fewer where they are large, resumed after `after`; versions have a view --
-
-    async def blobs(
-        self, namespaces: Sequence[str] | None, only: BlobFilter, limit: int, after: bytes | None, now: datetime
-    ) -> Page[BlobView]:
-        """Living blobs by namespace, then UUID. `namespaces` None: all. Raises InvalidInput for a bad `after`."""
-
-    async def own_blobs(self, namespace: str, limit: int, offset: int, now: datetime) -> list[Blob]:
-        """`limit` of the namespace's blobs that hold themselves, from the `offset`th on, by UUID.
-
-        For products that page by numbers: it costs what is skipped, 70 ms for a million.
-        """
-
-    async def blobs_by_checksum(
-        self,
-        algorithm: str,
-        value: bytes,
-        namespaces: Collection[str] | None,
-        limit: int,
-        after: bytes | None,
-        now: datetime,
-    ) -> Page[BlobView]:
-        """Living blobs whose `sha512`, `sha256` or `xxh3-128` is `value`."""
-
-    async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime) -> Page[Version]:
-        """The newest version of each name that is not hidden, by the names' bytes."""
-
-    async def versions(
-        self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime, newer_than: int = 0
-    ) -> Page[Version]:
-        """All versions with a number above `newer_than`, delete markers included, by number. Raises NameNotFound."""
-
-    async def namespaces(self, readable_to: Collection[str] | None) -> list[Namespace]:
-        """All namespaces (None), or those named and those which list one of them, or "*", as a reader."""
-
-    async def view(self, uuid: UUID, now: datetime) -> BlobView | None:
-        """The blob while it lives, with its metadata and at most 100 of the versions that hold it, else None."""
-
-    async def holding_versions(self, uuid: UUID, limit: int) -> tuple[VersionRef, ...]:
-        """Versions that hold the blob, oldest first: of its own namespace, for binding elsewhere copies it."""
-
-    async def holders(
-        self, uuid: UUID, namespaces: Collection[str] | None, limit: int, now: datetime
-    ) -> Holders | None:
-        """What keeps the blob while it lives, else None; at most `limit` versions.
-
-        Other blobs of its payload are counted in `namespaces` (None: in all).
-        """
-
-    async def tokens(self, limit: int, after: bytes | None) -> Page[Token]: ...
-
-    async def name_info(self, namespace: str, name: str) -> NameInfo | None: ...
-
-    async def name_by_uuid(self, uuid: UUID) -> NameInfo | None: ...
-
-    async def name_by_source_url(self, namespace: str, source_url: str) -> NameInfo | None:
-        """The oldest name of the namespace that came from there."""
-
-    async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
-        """Names that are not hidden, by their bytes: of the namespace, or (None) those that any namespace shares."""
-
-    async def named_keys(self, namespace: str) -> list[NamedKey]: ...
-
-    async def signing_keys(self) -> list[SigningKey]:
-        """All of them, oldest first."""
-
-    async def unfinished_uploads(self) -> set[UUID]: ...
-
-    async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
-        """Uploads past their time, finished ones too."""
+class Catalogue(CatalogueReads, Protocol):
+    """What `CatalogueReads` finds, changed."""
 
     # -- blobs -----------------------------------------------------------------------------------------------
 
@@ -147,8 +44,12 @@ class Catalogue(Protocol):
     ) -> Blob:
         """A blob that holds itself. The payload's row is made, or healed: its blocks and times are replaced.
 
-        The upload `finishes` has become the blob in the same transaction. Raises NamespaceNotFound, UploadNotFound.
+        The upload `finishes` has become the blob in the same transaction: what was known of its parts, and the partial
+        ones that it joins, go. Raises NamespaceNotFound, UploadNotFound.
         """
+
+    async def copy_blob(self, blob: UUID, new: NewBlob, now: datetime, keep_until: datetime) -> Blob:
+        """A blob that holds itself, of the same bytes as `blob`. Raises BlobNotFound, NamespaceNotFound."""
 
     async def drop_own_hold(self, uuid: UUID, now: datetime, keep_until: datetime) -> Blob | None:
         """End the blob's hold on itself; a version's hold keeps it readable, and then it is returned.
@@ -300,11 +201,21 @@ class Catalogue(Protocol):
 
     # -- uploads ---------------------------------------------------------------------------------------------
 
-    async def add_upload(self, upload: Upload, limit_per_token: int) -> None:
-        """Raises NamespaceNotFound, and TooManyUploads if the token has `limit_per_token` unfinished ones already."""
+    async def add_upload(self, upload: Upload, limit_per_token: int) -> Upload:
+        """The upload; or, finished or not, the one that its client has begun already and may not have heard of.
 
-    async def set_upload_offset(self, uuid: UUID, offset: int, expires_at: datetime) -> None:
-        """Raises UploadNotFound if it is not there or finished."""
+        That is one of the same token and namespace with the same size and metadata: where both join the same partial
+        ones, or were begun in the same session and announce a digest. Raises NamespaceNotFound, and TooManyUploads if
+        the token has `limit_per_token` unfinished ones already.
+        """
+
+    async def set_upload_offset(
+        self, uuid: UUID, offset: int, expires_at: datetime, prefix: Digest | None = None
+    ) -> None:
+        """`prefix` is the digest of the bytes before `offset`. Raises UploadNotFound if it is not there or finished."""
+
+    async def set_upload_size(self, uuid: UUID, size: int) -> None:
+        """Raises as `set_upload_offset`."""
 
     async def add_upload_part(self, uuid: UUID, part: UploadPart, size: int | None, expires_at: datetime) -> None:
         """Record a part, in place of the one with its number; `size` is what all have together, if that was told now.
@@ -360,6 +271,19 @@ class Catalogue(Protocol):
 
     async def keep_payload(self, digest: Digest, until: datetime) -> bool:
         """Raise keep-until; returns whether the payload is known."""
+
+    async def keep_held(
+        self,
+        algorithm: str,
+        values: Collection[bytes],
+        namespaces: Collection[str] | None,
+        now: datetime,
+        until: datetime,
+    ) -> set[bytes]:
+        """Those of `values` that are the `sha512`, `sha256` or `xxh3-128` of a good payload with a living blob there.
+
+        Their keep-until is raised in the same transaction. `namespaces` None: in any.
+        """
 
     async def pin_payloads(self, pin: UUID, until: datetime, now: datetime) -> None:
         """For a backup: until then no payload is forgotten of which a copy of the catalogue knows, made from now on."""

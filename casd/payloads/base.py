@@ -76,6 +76,10 @@ class Staged(Protocol):
     def durable_size(self) -> int:
         """How many bytes from the start survive a power cut, and can be had by `reopen`. Grows while more arrives."""
 
+    @property
+    def durable_digest(self) -> Digest | None:
+        """The digest of those bytes; None while they are not hashed yet, or did not come in their order."""
+
     async def reserve(self, size: int) -> None:
         """Announce `size` bytes more, beside what `stage` was told. Raises StorageFull, with nothing announced."""
 
@@ -167,6 +171,12 @@ class PayloadStore(Protocol):
 
     def scan(self) -> AsyncIterator[Stored]:
         """Every payload that is there, in no order; what comes or goes meanwhile may be seen or not."""
+
+    async def has_stage(self, id: str, size: int) -> bool:
+        """Whether a stage that was kept is there with at least `size` bytes. One without a file yet is not."""
+
+    async def read_stage(self, id: str, start: int, stop: int) -> bytes:
+        """Exactly these bytes of a stage that was kept. Raises StageMissing if they are not all there."""
 
     async def drop_stage(self, id: str) -> None:
         """Remove a stage that was kept and is not open; absence is not an error."""

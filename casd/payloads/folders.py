@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from casd.errors import CasdError, StorageFailed, StorageFull
+from casd.errors import CasdError, OutOfDescriptors, StorageFailed, StorageFull
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 
 Args = TypeVarTuple("Args")
 R = TypeVar("R")
@@ -29,8 +30,13 @@ def disk_call(what: str, call: Callable[[*Args], R], *args: *Args) -> R:
     except CasdError:
         raise
     except OSError as error:
-        kind = StorageFull if error.errno in FULL else StorageFailed
-        raise kind(f"{what}: {error.strerror or error}") from error
+        raise storage_error(what, error) from error
+
+
+def storage_error(what: str, error: OSError) -> StorageFailed:
+    """What a failing disk call means to a caller."""
+    kind = StorageFull if error.errno in FULL else OutOfDescriptors if error.errno in NO_MORE_FILES else StorageFailed
+    return kind(f"{what}: {error.strerror or error}")
 
 
 def fsync_folder(path: Path) -> None:

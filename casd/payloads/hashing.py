@@ -3,6 +3,7 @@
 SHA-512 takes as long as the rest together with the write, so the two lanes can run in two threads.
 """
 
+import bisect
 import hashlib
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ import xxhash
 
 from casd.errors import DigestMismatch
 from casd.model import BLOCK_SIZE, Digest, Expected, Receipt
+
+CHECKPOINTS = 64  # kept per hasher, about 1 KiB each; the oldest go first
 
 
 class Checkpoint(NamedTuple):
@@ -33,6 +36,7 @@ class PayloadHasher:
         self._xxh3_128 = xxhash.xxh3_128()
         self._block = xxhash.xxh3_64()
         self._blocks = bytearray()
+        self._checkpoints = [self._checkpoint()]
 
     def update_sha512(self, data: bytes) -> None:
         self._sha512.update(data)
@@ -58,7 +62,25 @@ class PayloadHasher:
         self.update_rest(data)
         self.size += len(data)
 
-    def checkpoint(self) -> Checkpoint:
+    def keep(self) -> None:
+        """Remember how it is now."""
+        if self._checkpoints[-1].offset < self.size:
+            self._checkpoints.append(self._checkpoint())
+            if len(self._checkpoints) > CHECKPOINTS:
+                del self._checkpoints[1]  # the first, of nothing, always stays
+
+    def rewind(self, offset: int | None = None) -> None:
+        """Be as it was kept last, at or before `offset` if that is told; what was kept later is forgotten."""
+        if offset is not None:
+            at = bisect.bisect_right(self._checkpoints, offset, key=lambda point: point.offset)
+            del self._checkpoints[at:]
+        self._restore(self._checkpoints[-1])
+
+    def digest(self) -> Digest:
+        """Of all bytes so far. The hasher can go on."""
+        return Digest(self._sha512.digest())
+
+    def _checkpoint(self) -> Checkpoint:
         return Checkpoint(
             self.size,
             self._sha512.copy(),
@@ -68,8 +90,7 @@ class PayloadHasher:
             len(self._blocks),
         )
 
-    def rewind(self, to: Checkpoint) -> None:
-        """Be as at `to`, which was taken from this hasher at or before the present size."""
+    def _restore(self, to: Checkpoint) -> None:
         self.size = to.offset
         self._sha512 = to.sha512.copy()
         self._sha256 = to.sha256.copy()
@@ -81,7 +102,7 @@ class PayloadHasher:
         """The checksums of all bytes so far. The hasher can go on."""
         last = self._block.digest() if self.size % BLOCK_SIZE else b""
         return Receipt(
-            digest=Digest(self._sha512.digest()),
+            digest=self.digest(),
             sha256=self._sha256.digest(),
             xxh3_128=self._xxh3_128.digest(),
             size=self.size,
@@ -94,6 +115,7 @@ def check_digests(receipt: Receipt, expected: Expected) -> None:
     for name, announced, got in (
         ("sha-512", expected.sha512, receipt.digest.raw),
         ("sha-256", expected.sha256, receipt.sha256),
+        ("xxh3-128", expected.xxh3_128, receipt.xxh3_128),
     ):
         if announced is not None and announced != got:
             raise DigestMismatch(

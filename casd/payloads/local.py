@@ -23,7 +23,7 @@ from typing import TypeVar, TypeVarTuple
 from casd.errors import InvalidInput, PayloadMissing, PayloadUnreadable, StageMissing, StorageFailed
 from casd.model import JSON, Digest, Quarantined, Stored
 from casd.payloads import quarantine
-from casd.payloads.folders import DurableFolders, disk_call, fsync_folder
+from casd.payloads.folders import DurableFolders, disk_call, fsync_folder, storage_error
 from casd.payloads.reading import UNREADABLE, LocalPayload, identity_of
 from casd.payloads.space import Claim, Space
 from casd.payloads.staged import SMALL_BYTES, LocalStaged, Place
@@ -140,6 +140,30 @@ class LocalPayloads:
         fsync_folder(target.parent)
         return identity
 
+    async def has_stage(self, id: str, size: int) -> bool:
+        return await self._run(f"stage {id}", self._has_stage, self._incoming / id, size)
+
+    @staticmethod
+    def _has_stage(path: Path, size: int) -> bool:
+        try:
+            return path.stat().st_size >= size
+        except FileNotFoundError:
+            return False
+
+    async def read_stage(self, id: str, start: int, stop: int) -> bytes:
+        return await self._run(f"stage {id}", self._read_stage, self._incoming / id, start, stop)
+
+    @staticmethod
+    def _read_stage(path: Path, start: int, stop: int) -> bytes:
+        try:
+            with path.open("rb", buffering=0) as file:
+                data = os.pread(file.fileno(), stop - start, start)
+        except FileNotFoundError:
+            raise StageMissing(f"stage {path.name} is not there any more") from None
+        if len(data) < stop - start:
+            raise StageMissing(f"stage {path.name} ends at byte {start + len(data)}")
+        return data
+
     async def drop_stage(self, id: str) -> None:
         await self._run("removal of a stage", (self._incoming / id).unlink, True)
 
@@ -171,8 +195,9 @@ class LocalPayloads:
             self._check_mounted(digest)
             raise PayloadMissing(f"payload {digest} has no file; store it again to heal it") from None
         except OSError as error:  # not by `disk_call`: a warm payload is opened on the loop, through here alone
-            kind = PayloadUnreadable if error.errno in UNREADABLE else StorageFailed
-            raise kind(f"payload {digest} cannot be opened: {error.strerror}") from error
+            if error.errno in UNREADABLE:
+                raise PayloadUnreadable(f"payload {digest} cannot be opened: {error.strerror}") from error
+            raise storage_error(f"payload {digest} cannot be opened", error) from error
         return LocalPayload(digest, file, self._disk, self._checking)
 
     def _check_mounted(self, digest: Digest) -> None:

@@ -5,7 +5,6 @@ three threads (0.7 GB/s for SHA-512, 1.4 for SHA-256, 11 for XXH3; a write costs
 """
 
 import asyncio
-import bisect
 import logging
 import os
 from collections.abc import Awaitable, Callable, Hashable
@@ -19,7 +18,7 @@ from casd.errors import SizeMismatch, StorageFailed
 from casd.model import Digest, Expected, Receipt
 from casd.payloads.base import ANYTHING
 from casd.payloads.folders import disk_call, fsync_folder
-from casd.payloads.hashing import Checkpoint, PayloadHasher, check_digests
+from casd.payloads.hashing import PayloadHasher, check_digests
 from casd.payloads.space import Claim, Space
 from casd.tasks import to_the_end
 
@@ -33,7 +32,6 @@ FLUSH_BYTES = 64 << 20  # so much is on its way to the disk while more arrives; 
 # One write. A longer one makes the kernel take large folios, which a virtual machine seems to fetch from its host anew:
 # 1.8 CPU seconds per GiB with 1 MiB, 0.4 with 64 KiB (ext4, Linux 6.18).
 WRITE_BYTES = 64 << 10
-CHECKPOINTS = 64  # kept per stage, about 1 KiB each; the oldest go first
 
 Args = TypeVarTuple("Args")
 R = TypeVar("R")
@@ -65,10 +63,11 @@ class LocalStaged:
         self._size = size
         self._held: list[bytes] = []  # the first SMALL_BYTES, while nothing is on disk
         self._hasher = PayloadHasher()
-        self._checkpoints: list[Checkpoint] = [self._hasher.checkpoint()]
         self._is_kept = is_kept
         self._durable = size
+        self._durable_digest = self._digest()
         self._flushing = 0  # what the flush under way will have made durable
+        self._flushing_digest: Digest | None = None
         self._has_entry = file is not None  # there is a file in incoming/
         self._is_named = file is not None  # that entry is durable
         self._in_flight: set[asyncio.Future[Any]] = set()
@@ -91,6 +90,10 @@ class LocalStaged:
     @property
     def durable_size(self) -> int:
         return self._durable
+
+    @property
+    def durable_digest(self) -> Digest | None:
+        return self._durable_digest
 
     # -- writing ------------------------------------------------------------------------------------------
 
@@ -125,7 +128,7 @@ class LocalStaged:
         self._forget_durable(offset)
         hasher = self._hasher
         if offset < hasher.size:
-            self._rewind(offset)
+            self._hasher.rewind(offset)
         if catches_up and hasher.size < offset <= hasher.size + CATCH_UP_BYTES:
             await self._run("read", self._catch_up, offset)
         if offset != hasher.size:  # out of order: `seal` reads it again
@@ -156,17 +159,22 @@ class LocalStaged:
             self._flush = self._start(self._place.disk, "fdatasync", os.fdatasync, self._file)
             return
         self._flush = self._start(self._place.disk, "fdatasync", self._fdatasync)
-        self._flushing = self._size
+        self._flushing, self._flushing_digest = self._size, self._digest()
         self._flush.add_done_callback(self._flushed)
 
     def _flushed(self, flush: asyncio.Future[None]) -> None:
-        if not flush.cancelled() and flush.exception() is None:
-            self._durable = max(self._durable, self._flushing)
+        if not flush.cancelled() and flush.exception() is None and self._flushing > self._durable:
+            self._durable, self._durable_digest = self._flushing, self._flushing_digest
 
     def _forget_durable(self, offset: int) -> None:
         """What follows `offset` changes: neither an earlier sync nor the flush under way covers it."""
-        self._durable = min(self._durable, offset)
-        self._flushing = min(self._flushing, offset)
+        if offset < self._durable:
+            self._durable, self._durable_digest = offset, None
+        if offset < self._flushing:
+            self._flushing, self._flushing_digest = offset, None
+
+    def _digest(self) -> Digest | None:
+        return self._hasher.digest() if self._hasher.size == self._size else None
 
     async def _spill(self) -> None:
         """Make the file and write what was held in memory."""
@@ -183,7 +191,7 @@ class LocalStaged:
             self._held = [b"".join(self._held)[:size]]
         else:
             if size < self._hasher.size:
-                self._rewind(size)
+                self._hasher.rewind(size)
             self._forget_durable(size)
             self._size = size  # before the call: if it is cancelled it happens all the same
             await self._guarded(self._run("truncate", os.ftruncate, self._file, size))
@@ -196,11 +204,9 @@ class LocalStaged:
         if self._flush is not None:
             await self._guarded(asyncio.shield(self._flush))
         await self._guarded(self._run("fdatasync", self._fdatasync))
-        self._durable = self._size
-        if self._hasher.size == self._size and self._checkpoints[-1].offset < self._size:
-            self._checkpoints.append(self._hasher.checkpoint())
-            if len(self._checkpoints) > CHECKPOINTS:
-                del self._checkpoints[1]  # the first, of nothing, always stays
+        self._durable, self._durable_digest = self._size, self._digest()
+        if self._durable_digest is not None:
+            self._hasher.keep()
         return self._size
 
     # -- the end ------------------------------------------------------------------------------------------
@@ -342,7 +348,7 @@ class LocalStaged:
         if self._failure is not None:
             await self._give_up()
             raise self._failure
-        self._hasher.rewind(self._checkpoints[-1])  # at or before whatever the cancelled call began to write
+        self._hasher.rewind()  # at or before whatever the cancelled call began to write
         if self._file is not None:
             await self._guarded(self._run("undoing a cancelled write", self._restore))
             self._held.clear()
@@ -353,11 +359,6 @@ class LocalStaged:
         os.ftruncate(self._file, self._size)
         if self._held:
             self._pwrite(0, b"".join(self._held))
-
-    def _rewind(self, offset: int) -> None:
-        at = bisect.bisect_right(self._checkpoints, offset, key=lambda point: point.offset) - 1
-        self._hasher.rewind(self._checkpoints[at])
-        del self._checkpoints[at + 1 :]
 
     def _start(
         self, pool: ThreadPoolExecutor, what: str, call: Callable[[*Args], R], *args: *Args

@@ -13,10 +13,17 @@ RECORD_S = 5.0  # on a slow line the offset is recorded so often; on a fast one 
 class Appending:
     """One request's bytes on their way into an upload."""
 
-    def __init__(self, session: Session, record_behind: Callable[[Session], None]) -> None:
-        """`record_behind` is called after each piece, to record what has become durable while more arrives."""
+    def __init__(
+        self, session: Session, record_behind: Callable[[Session], None], limit_bytes: int | None = None
+    ) -> None:
+        """`record_behind` is called after each piece, to record what has become durable while more arrives.
+
+        `limit_bytes` is how many the upload may have while its size is not told.
+        """
         self._session = session
         self._record_behind = record_behind
+        size = session.upload.size
+        self._limit_bytes = limit_bytes if size is None else size
         self.is_over = False
 
     @property
@@ -41,11 +48,11 @@ class Appending:
 
     async def _append(self, data: bytes) -> None:
         session = self._session
-        staged, turn, size = session.staged, session.turn, session.upload.size
+        staged, turn, limit_bytes = session.staged, session.turn, self._limit_bytes
         assert staged is not None
         assert turn is not None
-        if size is not None and staged.size + len(data) > size:
-            raise TooLarge("what arrives", size)
+        if limit_bytes is not None and staged.size + len(data) > limit_bytes:
+            raise TooLarge("what arrives", limit_bytes)
         now = turn.progressed()
         try:
             await staged.append(data)

@@ -95,14 +95,14 @@ def check_size(upload: Upload) -> None:
 
 
 async def finish(uploads: Uploads, principal: Principal, session: Session) -> None:
-    staged = await uploads.open(session)
+    staged = await uploads.steps.open(session)
     if staged.size > session.upload.offset:  # what is left of a part that was cut off
         try:
             await staged.truncate(session.upload.offset)
         except StorageFailed:
             session.staged = None
             raise
-    await uploads.finish(principal, session)
+    await uploads.steps.finish(principal, session)
 
 
 class Receiving:
@@ -130,7 +130,7 @@ class Receiving:
                 raise Conflict(f"upload {session.upload.uuid} is finished: it takes no more parts")
             parts = await self._known_parts()
             self._check_place(parts)
-            staged = await self._uploads.open(session)
+            staged = await self._uploads.steps.open(session)
             await staged.reserve(self._place.size)
             self._staged, self._turn.place = staged, self._place
             if self._number in parts:

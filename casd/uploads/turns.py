@@ -1,9 +1,10 @@
 """Which request has an upload in hand, and what is kept in memory of it between two requests.
 
 One request at a time has its *turn*; of an upload in parts, one for each part, or one for the whole. A newer one of the
-same token cuts an older one off, any other may when nothing has arrived for TAKE_OVER_S, so that no connection that
-died unseen keeps anybody waiting. Between two turns the stage stays open, with the state of its hashes, until it has
-rested for REST_S, or RESTING others have rested for less: then descriptor and reservation go.
+same client (the token, and the session where both tell theirs) cuts an older one off; any other may when nothing has
+arrived for TAKE_OVER_S, so that no connection that died unseen keeps anybody waiting. Between two turns the stage stays
+open, with the state of its hashes, until it has rested for REST_S, or RESTING others have rested for less: then
+descriptor and reservation go.
 """
 
 import asyncio
@@ -21,11 +22,23 @@ REST_S = 120.0  # between two turns; a client that reconnects within it costs no
 RESTING = 256  # at most: a descriptor each, where a process has 1024 unless somebody raised that
 
 
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who is behind a request."""
+
+    token: UUID
+    session: str | None = None  # what one running client calls itself, if it says so
+
+    def is_same(self, other: "Asker") -> bool:
+        """Whether both are one client, as far as anybody can tell."""
+        return self.token == other.token and (None in (self.session, other.session) or self.session == other.session)
+
+
 @dataclass(slots=True)
 class Turn:
     """One request that has an upload in hand."""
 
-    token: UUID
+    asker: Asker
     progressed_at: float
     takes_bytes: bool  # from a client, who may never send them; other work ends by itself
     is_cut_off: bool = False
@@ -34,9 +47,9 @@ class Turn:
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     place: ByteRange | None = None  # of the part that it takes
 
-    def yields_to(self, token: UUID) -> bool:
-        """Whether a request of that token may have the upload as soon as this turn has ended."""
-        if not self.takes_bytes or token == self.token:
+    def yields_to(self, asker: Asker) -> bool:
+        """Whether a request of that client may have the upload as soon as this turn has ended."""
+        if not self.takes_bytes or asker.is_same(self.asker):
             return True
         return asyncio.get_running_loop().time() - self.progressed_at >= TAKE_OVER_S
 
@@ -127,18 +140,23 @@ class Sessions:
         session = self._sessions.get(uuid)
         return session is not None and bool(session.turns)
 
+    def is_receiving(self, uuid: UUID) -> bool:
+        """Whether a client is sending bytes to the upload."""
+        session = self._sessions.get(uuid)
+        return session is not None and any(turn.takes_bytes for turn in session.turns)
+
     @property
     def active(self) -> int:
         """Uploads that a request has in hand."""
         return sum(bool(session.turns) for session in self._sessions.values())
 
-    async def free(self, session: Session, token: UUID, part: int | None = None) -> None:
+    async def free(self, session: Session, asker: Asker, part: int | None = None) -> None:
         """Return when the turns that were in the way have ended; somebody else may be first to take the next.
 
         Raises UploadBusy.
         """
         older = session.in_the_way(part)
-        if not all(turn.yields_to(token) for turn in older):
+        if not all(turn.yields_to(asker) for turn in older):
             raise UploadBusy("another client is sending this upload", session.upload.offset)
         for turn in older:
             turn.cut_off()
@@ -147,12 +165,12 @@ class Sessions:
 
     @asynccontextmanager
     async def hold(
-        self, session: Session, token: UUID, part: int | None = None, *, takes_bytes: bool = False
+        self, session: Session, asker: Asker, part: int | None = None, *, takes_bytes: bool = False
     ) -> AsyncIterator[Turn]:
         """Have the upload, or one part of it, in hand; nobody is in the way."""
         assert not session.in_the_way(part)
         now = asyncio.get_running_loop().time()
-        turn = Turn(token, now, takes_bytes)
+        turn = Turn(asker, now, takes_bytes)
         if part is None:
             session.turn = turn
         else:
@@ -169,6 +187,13 @@ class Sessions:
             turn.ended.set()
             if self._sessions.get(session.upload.uuid) is session and not session.turns:
                 self._start_rest(session)
+
+    async def let_rest_go(self) -> None:
+        """Give back what all resting uploads have: descriptors are short."""
+        for session in list(self._resting.values()):
+            self._suspend(session)
+        if self._suspending:
+            await asyncio.wait(set(self._suspending))
 
     async def close(self) -> None:
         """Let go of all stages; no turn may begin. One that is under way is ending: whoever had it was cancelled."""

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from uuid import UUID
 
 from casd.auth import Principal
-from casd.errors import StorageFailed, TooLarge, UploadBusy, UploadNotFound
+from casd.errors import OffsetConflict, StorageFailed, TooLarge, UploadBusy, UploadNotFound
 from casd.model import Upload
 from casd.tasks import to_the_end
 from casd.uploads.turns import Session
@@ -18,26 +18,34 @@ from casd.uploads.uploads import Uploads
 
 @asynccontextmanager
 async def appending_whole(
-    uploads: Uploads, principal: Principal, uuid: UUID, limit_bytes: int
+    uploads: Uploads,
+    principal: Principal,
+    uuid: UUID,
+    limit_bytes: int,
+    *,
+    offset: int | None = None,
+    driver: str | None = None,
 ) -> AsyncIterator["WholeAppending"]:
     """Take bytes where the upload ends; behind the block they are durable and recorded. After an error none is there.
 
-    Raises UploadNotFound, for one that is finished too, Forbidden, UploadBusy when another request has it or takes
-    over, StorageFull, StorageFailed.
+    Raises OffsetConflict if it does not end at `offset`, where that is told, UploadNotFound, for one that is finished
+    too, Forbidden, UploadBusy when another request has it or takes over, StorageFull, StorageFailed.
     """
-    async with uploads.turn(principal, uuid, takes_bytes=True) as session:
+    async with uploads.turn(principal, uuid, driver=driver, takes_bytes=True) as session:
         turn, start = session.turn, session.upload.offset
         assert turn is not None
+        if offset is not None and (session.upload.blob is not None or offset != start):
+            raise OffsetConflict(offset, start)
         if session.upload.blob is not None:
             raise UploadNotFound(f"upload {uuid} is finished: begin another")
-        await to_the_end(uploads.open(session))
+        await to_the_end(uploads.steps.open(session))
         is_whole = False
         try:
             async with turn.waiting_for_bytes():
                 yield WholeAppending(session, limit_bytes)
                 is_whole = True
         finally:
-            await to_the_end(uploads.settle(session) if is_whole else uploads.cut_back(session, start))
+            await to_the_end(uploads.steps.settle(session) if is_whole else uploads.steps.cut_back(session, start))
         if not is_whole:
             raise UploadBusy("a newer request goes on with this upload", start)
 

@@ -3,6 +3,7 @@
 import json
 from datetime import datetime
 from typing import overload
+from urllib.parse import quote
 
 from aiohttp import web
 
@@ -20,3 +21,8 @@ def time_text(at: None) -> None: ...
 def time_text(at: datetime | None) -> str | None:
     """RFC 3339, UTC, microseconds always written out."""
     return None if at is None else at.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def path_of_version(namespace: str, name: str, number: int) -> str:
+    """Where exactly this version is."""
+    return f"/v1/names/{namespace}/{quote(name, safe='/')}?version={number}"

@@ -194,6 +194,8 @@ def render(request: web.Request, dialect: Dialect, error: CasdError) -> web.Resp
         response.headers.update(error.headers)
     if status == 408:  # the rest of the body may still come, and nobody waits for it
         response.force_close()
+    if status == 503:
+        response.headers["Retry-After"] = "1"
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="casd"'
     return response

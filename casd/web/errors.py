@@ -17,6 +17,7 @@ STATUS: dict[type[CasdError], int] = {
     errors.SizeMismatch: 400,  # fewer or more bytes than Content-Length is a broken request, not a wrong digest
     errors.DigestMismatch: 422,
     errors.UploadMismatch: 460,  # tus 1.0's own: Checksum Mismatch
+    errors.ChunkMismatch: 460,
     errors.TooLarge: 413,
     errors.UnsupportedEncoding: 415,
     errors.RangeNotSatisfiable: 416,
@@ -32,6 +33,7 @@ STATUS: dict[type[CasdError], int] = {
     errors.SourceTimeout: 504,
     errors.PreconditionFailed: 412,
     errors.StorageFailed: 500,
+    errors.OutOfDescriptors: 503,
     errors.StorageFull: 507,  # RFC 4918: the server cannot store what is needed; reads and deletes go on
 }
 

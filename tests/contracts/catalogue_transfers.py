@@ -10,7 +10,7 @@ import pytest
 from casd.catalogue.values import NO_GUARD, UploadTotals
 from casd.errors import NamespaceNotFound, PreconditionFailed, TooManyUploads, UploadNotFound
 from casd.model import ByteRange, Guard, Naming, Role, Token, Upload, UploadPart
-from tests.contracts.desk import ALICE, NAME, Desk
+from tests.contracts.desk import ALICE, BOB, NAME, Desk
 from tests.contracts.oracle import digest_of, receipt_of
 
 TOKEN = UUID(int=7 << 100)
@@ -19,6 +19,12 @@ DAY = timedelta(days=1)
 
 
 async def begin(desk: Desk, limit: int = 100, **facts: Any) -> Upload:
+    begun = await begin_again(desk, limit, **facts)
+    assert begun.created_at == desk.clock()
+    return begun
+
+
+async def begin_again(desk: Desk, limit: int = 100, **facts: Any) -> Upload:
     upload = Upload(
         uuid=desk.new_uuid(),
         namespace=facts.pop("namespace", ALICE),
@@ -34,8 +40,7 @@ async def begin(desk: Desk, limit: int = 100, **facts: Any) -> Upload:
         expires_at=desk.clock() + DAY,
         **facts,
     )
-    await desk.catalogue.add_upload(upload, limit)
-    return upload
+    return await desk.catalogue.add_upload(upload, limit)
 
 
 class TransferContract:
@@ -73,10 +78,13 @@ class TransferContract:
     async def test_an_offset_moves_and_so_does_the_end(self, desk: Desk) -> None:
         upload = await begin(desk)
 
-        await desk.catalogue.set_upload_offset(upload.uuid, 2, desk.clock() + 2 * DAY)
+        await desk.catalogue.set_upload_offset(upload.uuid, 2, desk.clock() + 2 * DAY, digest_of(b"ab"))
 
-        moved = replace(upload, offset=2, expires_at=desk.clock() + 2 * DAY)
+        moved = replace(upload, offset=2, prefix=digest_of(b"ab"), expires_at=desk.clock() + 2 * DAY)
         assert await desk.catalogue.upload(upload.uuid) == moved
+        await desk.catalogue.set_upload_offset(upload.uuid, 3, desk.clock() + 2 * DAY)
+        assert await desk.catalogue.upload(upload.uuid) == replace(moved, offset=3, prefix=None)
+        await desk.catalogue.set_upload_offset(upload.uuid, 2, desk.clock() + 2 * DAY)
         assert (await desk.catalogue.upload_totals()).received_bytes == 2
 
     async def test_a_blob_finishes_its_upload_in_one_transaction(self, desk: Desk) -> None:
@@ -84,7 +92,8 @@ class TransferContract:
 
         blob = await desk.catalogue.add_blob(new, receipt_of(b"abc"), desk.clock(), desk.keep_until, upload.uuid)
 
-        finished = replace(upload, offset=3, size=3, digest=digest_of(b"abc"), blob=blob.uuid)
+        digest = digest_of(b"abc")
+        finished = replace(upload, offset=3, size=3, digest=digest, prefix=digest, blob=blob.uuid)
         assert await desk.catalogue.upload(upload.uuid) == finished
         assert await desk.catalogue.unfinished_uploads() == set()
         assert await desk.catalogue.upload_totals() == UploadTotals(0, 0, 0)
@@ -98,7 +107,7 @@ class TransferContract:
 
         finished = await desk.catalogue.upload(upload.uuid)
         assert finished is not None
-        assert finished.blob == new.uuid
+        assert (finished.blob, finished.version) == (new.uuid, 1)
 
     @pytest.mark.parametrize("state", ["absent", "finished"])
     async def test_nothing_is_made_of_an_upload_that_is_absent_or_finished(self, desk: Desk, state: str) -> None:
@@ -158,6 +167,70 @@ class TransferContract:
         assert [upload.uuid for upload in late] == [first.uuid, second.uuid]
         assert await desk.catalogue.expired_uploads(second.expires_at, 1) == [first]
 
+    async def test_a_size_can_be_told_later(self, desk: Desk) -> None:
+        upload = await begin(desk, size=None)
+
+        await desk.catalogue.set_upload_size(upload.uuid, 9)
+
+        assert await desk.catalogue.upload(upload.uuid) == replace(upload, size=9)
+        await desk.catalogue.remove_upload(upload.uuid)
+        with pytest.raises(UploadNotFound):
+            await desk.catalogue.set_upload_size(upload.uuid, 9)
+
+    # -- uploads that are looked for ----------------------------------------------------------------------
+
+    async def test_unfinished_uploads_are_found_by_what_they_announced(self, desk: Desk) -> None:
+        digest, quick = digest_of(b"abc"), b"q" * 16
+        short, long = await begin(desk, digest=digest), await begin(desk, digest=digest, xxh3_128=quick, token=NOBODYS)
+        await desk.catalogue.set_upload_offset(long.uuid, 2, long.expires_at)
+        for others in (
+            {"size": 4},
+            {"namespace": BOB},
+            {"is_in_parts": True},
+            {"is_partial": True},
+            {"joins": (TOKEN,)},
+        ):
+            await begin(desk, **{"digest": digest, "xxh3_128": quick} | others)
+        done = await begin(desk, digest=digest)
+        await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"abc"), desk.clock(), desk.keep_until, done.uuid)
+
+        async def found(algorithm: str, value: bytes, limit: int = 9) -> list[UUID]:
+            uploads = await desk.catalogue.uploads_of_content(ALICE, algorithm, value, 3, desk.clock(), limit)
+            return [upload.uuid for upload in uploads]
+
+        assert await found("sha512", digest.raw) == [long.uuid, short.uuid]
+        assert await found("sha512", digest.raw, 1) == [long.uuid]
+        assert await found("xxh3-128", quick) == [long.uuid]
+        assert await found("xxh3-128", b"x" * 16) == []
+        desk.clock.move(days=1)
+        assert await found("sha512", digest.raw) == []
+
+    async def test_a_creation_whose_answer_was_lost_is_not_done_twice(self, desk: Desk) -> None:
+        facts = {"session": "12345678", "digest": digest_of(b"abc"), "metadata": "a eA=="}
+        first = await begin(desk, **facts)
+
+        for others in ({"session": "87654321"}, {"token": NOBODYS}, {"size": 4}, {"metadata": ""}, {"digest": None}):
+            assert (await begin_again(desk, **facts | others)).uuid != first.uuid
+        assert await begin_again(desk, **facts) == first
+        await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"abc"), desk.clock(), desk.keep_until, first.uuid)
+        assert (await begin_again(desk, limit=0, **facts)).uuid == first.uuid
+
+    async def test_what_joins_others_takes_them_along_when_it_is_finished(self, desk: Desk) -> None:
+        parts = [await begin(desk, is_partial=True) for _ in range(3)]
+        joins = (parts[1].uuid, parts[0].uuid)
+        joining = await begin(desk, joins=joins)
+        assert await desk.catalogue.upload_joining(ALICE, joins) == joining
+        assert await desk.catalogue.upload_joining(BOB, joins) is None
+        assert await desk.catalogue.upload_joining(ALICE, joins[::-1]) is None
+        assert await begin_again(desk, joins=joins) == joining
+
+        await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"abc"), desk.clock(), desk.keep_until, joining.uuid)
+
+        assert [await desk.catalogue.upload(part.uuid) for part in parts] == [None, None, parts[2]]
+        finished = await desk.catalogue.upload_joining(ALICE, joins)
+        assert finished is not None
+        assert (finished.uuid, finished.blob is None) == (joining.uuid, False)
+
     # -- uploads in parts ---------------------------------------------------------------------------------
 
     async def test_parts_are_kept_by_number_and_the_offset_is_where_the_last_ends(self, desk: Desk) -> None:
@@ -207,11 +280,16 @@ class TransferContract:
         with pytest.raises(UploadNotFound):
             await desk.catalogue.remove_upload_part(uuid, 1)
 
-    async def test_parts_go_with_their_upload(self, desk: Desk) -> None:
+    @pytest.mark.parametrize("end", ["removed", "finished"])
+    async def test_parts_go_with_their_upload(self, desk: Desk, end: str) -> None:
         upload = await begin(desk, size=None, is_in_parts=True)
         await desk.catalogue.add_upload_part(upload.uuid, UploadPart(1, ByteRange(0, 1), "a"), None, desk.clock())
 
-        await desk.catalogue.remove_upload(upload.uuid)
+        if end == "removed":
+            await desk.catalogue.remove_upload(upload.uuid)
+        else:
+            receipt = receipt_of(b"a")
+            await desk.catalogue.add_blob(desk.new_blob(), receipt, desk.clock(), desk.keep_until, upload.uuid)
 
         assert await desk.catalogue.upload_parts(upload.uuid) == []
 

@@ -1,7 +1,7 @@
 """What the writes of every catalogue must do. How holds, markers and numbers play together: `test_data_model.py`."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Collection
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -25,8 +25,8 @@ from casd.errors import (
 )
 from casd.model import BlobState, Guard, NameInfo, Namespace, Role
 from tests.contracts.catalogue_reading import ABSENT, token_of
-from tests.contracts.desk import ALICE, BOB, NAME, Desk
-from tests.contracts.oracle import digest_of, receipt_of
+from tests.contracts.desk import ALICE, BOB, GRACE, NAME, Desk
+from tests.contracts.oracle import checksum_of, digest_of, receipt_of
 
 ABC = digest_of(b"abc")
 
@@ -505,6 +505,47 @@ class UpkeepContract:
 
         assert await desk.catalogue.known_payloads(asked) == set(asked[:2])
         assert await desk.catalogue.known_payloads([]) == set()
+
+    @pytest.mark.parametrize("algorithm", ["sha512", "sha256", "xxh3-128"])
+    async def test_what_is_held_is_told_and_kept(self, desk: Desk, algorithm: str) -> None:
+        datas = b"ours", b"theirs", b"expired", b"damaged", b"absent"
+        values = dict(zip((checksum_of(data, algorithm) for data in datas), datas, strict=True))
+        ours, _ = await desk.add(b"ours"), await desk.add(b"theirs", BOB)
+        await desk.add(b"expired", expires_in_s=1)
+        damaged = await desk.add(b"damaged")
+        await desk.catalogue.set_quarantined(damaged.digest, desk.clock())
+        desk.clock.move(seconds=1)
+        until = desk.clock() + 9 * GRACE
+
+        async def held(namespaces: Collection[str] | None) -> set[bytes]:
+            found = await desk.catalogue.keep_held(algorithm, values, namespaces, desk.clock(), until)
+            return {values[value] for value in found}
+
+        assert await held([]) == set()
+        assert await held([ALICE]) == {b"ours"}
+        assert await held([ALICE, BOB, "nobody"]) == await held(None) == {b"ours", b"theirs"}
+
+        await desk.drop(ours)
+        desk.clock.at = until - timedelta(microseconds=1)
+        assert ours.digest not in await desk.garbage()
+        desk.clock.at = until
+        assert ours.digest in await desk.garbage()
+
+    async def test_a_copy_holds_itself_and_its_bytes(self, desk: Desk) -> None:
+        blob = await desk.add(b"abc", filename="a")
+        new = desk.new_blob(BOB, content_type="a/b", expires_in_s=60)
+
+        copy = await desk.catalogue.copy_blob(blob.uuid, new, desk.clock(), desk.keep_until)
+
+        assert (copy.uuid, copy.namespace, copy.content_type, copy.filename) == (new.uuid, BOB, "a/b", None)
+        assert (copy.digest, copy.size, copy.holds_itself) == (blob.digest, 3, True)
+        assert copy.expires_at == desk.clock() + timedelta(seconds=60)
+        await desk.drop(blob)
+        assert await desk.blob(copy.uuid) == copy
+        with pytest.raises(BlobNotFound):
+            await desk.catalogue.copy_blob(blob.uuid, desk.new_blob(), desk.clock(), desk.keep_until)
+        with pytest.raises(NamespaceNotFound):
+            await desk.catalogue.copy_blob(copy.uuid, desk.new_blob("nobody"), desk.clock(), desk.keep_until)
 
     async def test_a_quarantined_payload_puts_all_its_blobs_into_the_error_state(self, desk: Desk) -> None:
         blobs = [await desk.add(namespace=namespace) for namespace in (ALICE, BOB)]

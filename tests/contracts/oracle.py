@@ -19,6 +19,13 @@ def digest_of(data: bytes) -> Digest:
     return Digest(hashlib.sha512(data).digest())
 
 
+def checksum_of(data: bytes, algorithm: str) -> bytes:
+    """`algorithm` as the catalogue and the native API call it."""
+    if algorithm == "xxh3-128":
+        return xxhash.xxh3_128_digest(data)
+    return hashlib.new(algorithm, data).digest()
+
+
 def receipt_of(data: bytes) -> Receipt:
     """Every checksum of `data`, each from one call over the whole or over one MiB."""
     blocks = (xxhash.xxh3_64_digest(data[start : start + MIB]) for start in range(0, len(data), MIB))

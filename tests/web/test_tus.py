@@ -138,7 +138,9 @@ def test_what_the_server_can_do_is_told_to_anybody(us: Party) -> None:
 
     assert answer.status == 204
     assert answer["Tus-Version"] == "1.0.0"
-    assert set((answer["Tus-Extension"] or "").split(",")) == {"creation", "expiration", "termination"}
+    extensions = {"creation", "creation-with-upload", "creation-defer-length", "checksum", "concatenation"}
+    assert set((answer["Tus-Extension"] or "").split(",")) == extensions | {"expiration", "termination"}
+    assert answer["Tus-Checksum-Algorithm"] == "sha1,sha256,sha512"
     assert int(answer["Tus-Max-Size"] or "") > 1 << 40
 
 
@@ -189,14 +191,6 @@ def test_methods_that_an_upload_does_not_have_are_405(us: Party, method: str) ->
 
     assert (answer.status, answer.code) == (405, "method-not-allowed")
     assert "PATCH" in (answer["Allow"] or "")
-
-
-def test_a_creation_that_brings_bytes_is_told_that_none_were_taken(us: Party) -> None:
-    """creation-with-upload is not announced: a client goes on from the offset it is told."""
-    answer = tus(us.writer, "POST", "/v1/uploads", b"abc", Upload_Length="3", **chunk())
-
-    assert (answer.status, answer["Upload-Offset"]) == (201, "0")
-    assert patch(us.writer, answer["Location"] or "", 0, b"abc")["Casd-Blob"]
 
 
 # -- lengths and offsets --------------------------------------------------------------------------------------------
@@ -322,6 +316,12 @@ def test_more_than_was_announced_is_413_before_it_is_read(us: Party) -> None:
         metadata(name="x" * 1025),
         metadata(namespace="no spaces"),
         metadata(namespace=""),
+        metadata(xxh3_128="abc"),
+        metadata(xxh3_128="g" * 32),
+        metadata(expires_in="0"),
+        metadata(expires_in="-1"),
+        metadata(expires_in="1.5"),
+        metadata(expires_in="9" * 400),
         "namespace",
     ],
 )

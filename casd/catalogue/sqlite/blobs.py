@@ -4,6 +4,7 @@ The two counts that others rely on, `payload.blob_count` and the totals of a nam
 """
 
 import sqlite3
+from collections.abc import Collection
 from uuid import UUID
 
 from casd.catalogue.sqlite import uploads
@@ -13,6 +14,7 @@ from casd.catalogue.sqlite.rows import (
     IS_LIVE,
     blob_of,
     compact_json,
+    in_list,
     metadata_hash,
     micros_or_none,
     namespace_id,
@@ -23,6 +25,7 @@ from casd.errors import BlobNotFound, Conflict, MetadataKeyNotFound, PinNotFound
 from casd.model import BLOCK_SIZE, JSON, Blob, Digest, NewBlob, Receipt
 
 CHECKSUM_BYTES = 8
+CHECKSUM_COLUMNS = {"sha512": "digest", "sha256": "sha256", "xxh3-128": "xxh3_128"}
 GIB_CHECKSUMS = (1 << 30) // BLOCK_SIZE * CHECKSUM_BYTES  # bytes of block checksums per row
 
 UPSERT_PAYLOAD = """
@@ -108,6 +111,12 @@ def add_blob(
     payload_id = store_payload(db, touched, receipt, now, keep_until)
     blob_id = insert_blob(db, new, namespace, payload_id, True, now)
     return blob_by_id(db, blob_id)
+
+
+def copy(db: sqlite3.Connection, touched: Touched, blob: UUID, new: NewBlob, now: int, keep_until: int) -> Blob:
+    (payload_id,) = db.execute("SELECT payload_id FROM blob WHERE id = ?", (living_blob_id(db, blob, now),)).fetchone()
+    db.execute("UPDATE payload SET keep_until = max(keep_until, ?) WHERE id = ?", (keep_until, payload_id))
+    return blob_by_id(db, insert_blob(db, new, namespace_id(db, new.namespace), payload_id, True, now))
 
 
 def blob_by_id(db: sqlite3.Connection, blob_id: int) -> Blob:
@@ -236,6 +245,25 @@ def forget_payload(db: sqlite3.Connection, touched: Touched, digest: Digest, now
 def keep_payload(db: sqlite3.Connection, touched: Touched, digest: Digest, until: int) -> bool:
     known = db.execute("UPDATE payload SET keep_until = max(keep_until, ?) WHERE digest = ?", (until, digest.raw))
     return known.rowcount > 0
+
+
+def keep_held(
+    db: sqlite3.Connection,
+    touched: Touched,
+    column: str,
+    values: Collection[bytes],
+    namespaces: Collection[str] | None,
+    now: int,
+    until: int,
+) -> set[bytes]:
+    """`column` is of CHECKSUM_COLUMNS."""
+    listed, names = in_list([] if namespaces is None else namespaces, "namespace")
+    own = "1" if namespaces is None else f"b.namespace_id IN (SELECT id FROM namespace WHERE name IN {listed})"
+    sql = f"""UPDATE payload SET keep_until = max(keep_until, :until)
+      WHERE {column} = :value AND quarantined_at IS NULL
+        AND EXISTS (SELECT 1 FROM blob b WHERE b.payload_id = payload.id AND {own} AND {IS_LIVE})"""
+    more = {"now": now, "until": until} | names
+    return {value for value in values if db.execute(sql, more | {"value": value}).rowcount}
 
 
 def set_quarantined(db: sqlite3.Connection, touched: Touched, digest: Digest, at: int | None) -> bool:

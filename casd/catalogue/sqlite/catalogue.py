@@ -71,6 +71,10 @@ class SqliteCatalogue(SqliteReading):
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(blobs.add_blob, new, receipt, at, until, finishes)
 
+    async def copy_blob(self, blob: UUID, new: NewBlob, now: datetime, keep_until: datetime) -> Blob:
+        at, until = micros(now), micros(keep_until)
+        return await self._writer.write(blobs.copy, blob, new, at, until)
+
     async def drop_own_hold(self, uuid: UUID, now: datetime, keep_until: datetime) -> Blob | None:
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(blobs.drop_own_hold, uuid, at, until)
@@ -211,12 +215,17 @@ class SqliteCatalogue(SqliteReading):
 
     # -- uploads ------------------------------------------------------------------------------------------
 
-    async def add_upload(self, upload: Upload, limit_per_token: int) -> None:
-        await self._writer.write(uploads.add, upload, limit_per_token)
+    async def add_upload(self, upload: Upload, limit_per_token: int) -> Upload:
+        return await self._writer.write(uploads.add, upload, limit_per_token)
 
-    async def set_upload_offset(self, uuid: UUID, offset: int, expires_at: datetime) -> None:
+    async def set_upload_offset(
+        self, uuid: UUID, offset: int, expires_at: datetime, prefix: Digest | None = None
+    ) -> None:
         at = micros(expires_at)
-        await self._writer.write(uploads.set_offset, uuid, offset, at)
+        await self._writer.write(uploads.set_offset, uuid, offset, at, prefix)
+
+    async def set_upload_size(self, uuid: UUID, size: int) -> None:
+        await self._writer.write(uploads.set_size, uuid, size)
 
     async def add_upload_part(self, uuid: UUID, part: UploadPart, size: int | None, expires_at: datetime) -> None:
         at = micros(expires_at)
@@ -291,6 +300,17 @@ class SqliteCatalogue(SqliteReading):
     async def keep_payload(self, digest: Digest, until: datetime) -> bool:
         at = micros(until)
         return await self._writer.write(blobs.keep_payload, digest, at)
+
+    async def keep_held(
+        self,
+        algorithm: str,
+        values: Collection[bytes],
+        namespaces: Collection[str] | None,
+        now: datetime,
+        until: datetime,
+    ) -> set[bytes]:
+        column = blobs.CHECKSUM_COLUMNS[algorithm]
+        return await self._writer.write(blobs.keep_held, column, values, namespaces, micros(now), micros(until))
 
     async def pin_payloads(self, pin: UUID, until: datetime, now: datetime) -> None:
         last, at = micros(until), micros(now)

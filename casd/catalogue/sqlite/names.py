@@ -81,13 +81,13 @@ def publish(
     payload_id = blobs.store_payload(db, touched, receipt, now, keep_until)
     same = newest_with(db, new.namespace, name, receipt.digest) if naming.unless_same else None
     if same is not None and same.blob is not None:
-        uploads.finish(db, finishes, same.blob.uuid, receipt)
+        uploads.finish(db, finishes, same.blob.uuid, receipt, same.number)
         describe(db, touched, new.namespace, name, naming)
         return same
-    uploads.finish(db, finishes, new.uuid, receipt)
     blob_id = blobs.insert_blob(db, new, namespace, payload_id, False, now)
     version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
     describe(db, touched, new.namespace, name, naming)
+    uploads.finish(db, finishes, new.uuid, receipt, version.number)
     return version
 
 

@@ -208,6 +208,19 @@ class SqliteReading:
         rows = await self._listings.rows("SELECT uuid FROM upload WHERE blob_uuid IS NULL", {})
         return {UUID(bytes=uuid) for (uuid,) in rows}
 
+    async def uploads_of_content(
+        self, namespace: str, algorithm: str, value: bytes, size: int, now: datetime, limit: int
+    ) -> list[Upload]:
+        sql = uploads.SELECT_OF_CONTENT.format(column={"sha512": "u.sha512", "xxh3-128": "u.xxh3_128"}[algorithm])
+        values = {"namespace": namespace, "value": value, "size": size, "now": micros(now)}
+        rows = await self._listings.rows(sql, values | {"most": uploads.MOST_OF_CONTENT})
+        return sorted(map(uploads.upload_of, rows), key=lambda upload: -upload.offset)[:limit]
+
+    async def upload_joining(self, namespace: str, joins: Sequence[UUID]) -> Upload | None:
+        values = {"namespace": namespace, "joins": uploads.joins_in(joins)}
+        row = await self._lookups.row(uploads.SELECT_JOINING, values)
+        return uploads.upload_of(row) if row else None
+
     async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
         sql = f"{uploads.SELECT_UPLOADS} WHERE u.expires_at <= :now ORDER BY u.expires_at LIMIT :limit"
         return [uploads.upload_of(row) for row in await self._listings.rows(sql, {"now": micros(now), "limit": limit})]

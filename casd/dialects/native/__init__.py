@@ -32,6 +32,7 @@ NATIVE = Dialect(
         Route("DELETE", "/v1/blobs/{uuid}/metadata/{key:[^/]+}", blobs.delete_metadata),
         Route("GET", "/v1/payloads/sha512/{hex}", blobs.payload, Access.ANYONE, is_signable=True),
         Route("GET", "/v1/payloads/sha512/{hex}/blocks", blobs.payload_blocks, Access.ANYONE),
+        Route("POST", "/v1/payloads/missing", blobs.missing),
         Route("GET", "/v1/checksums/{algorithm:[^/]+}/{hex:[^/]+}", blobs.by_checksum),
         Route("GET", "/v1/names/{namespace:[^/]+}", names.listing),
         Route("PUT", "/v1/names/{namespace:[^/]+}/{name:(?s:.*)}", names.put),

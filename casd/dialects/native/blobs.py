@@ -7,8 +7,10 @@ from aiohttp import web
 from casd.auth import Principal
 from casd.catalogue.values import BlobFilter
 from casd.dialects.native.render import blob_json, holders_json, page_json
-from casd.errors import BlobNotFound, InvalidInput, MetadataKeyNotFound, PayloadNotFound
-from casd.model import BLOCK_SIZE, Blob, BlobView, checked_namespace
+from casd.errors import BlobNotFound, DigestMismatch, InvalidInput, MetadataKeyNotFound, NotFound, PayloadNotFound
+from casd.held import copy_blob, held
+from casd.model import BLOCK_SIZE, Blob, BlobView, Expected, checked_namespace
+from casd.payloads.base import ANYTHING
 from casd.store import BlobStore, Description
 from casd.web.answers import json_response, time_text
 from casd.web.digest_fields import announced
@@ -31,6 +33,7 @@ from casd.web.send import IMMUTABLE, IMMUTABLE_PUBLIC, Representation, send
 HOLDERS_SHOWN = 1000  # versions; how many there are in all is told beside them
 FILTERS_LIMIT = 16  # each is a look-up in every namespace that is listed: 600 kept all listings waiting for 3 s
 BLOCKS_LIMIT = 16384  # an answer: 16 GiB of payload in 300 KB of JSON, 3 ms to write
+MISSING_LIMIT = 1000  # 10 ms of the catalogue's writer
 CHECKSUM_HEX_LENGTHS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}
 
 
@@ -39,13 +42,52 @@ async def add(request: web.Request) -> web.StreamResponse:
     namespace = checked_namespace(request.query.get("namespace", principal.home))
     await store.writable_namespace(principal, namespace)
     about = description(request, store)
+    if "blob" in request.query:
+        return created(store, await copied(request, namespace, about))
     size = announced_size(request)
     expected = announced(request.headers.get("Repr-Digest"), size)
     async with await store.stage(size) as staged:
         await receive(request, staged)
         blob = await store.add(principal, namespace, staged, about, expected)
+    return created(store, blob)
+
+
+def created(store: BlobStore, blob: Blob) -> web.Response:
     headers = {"Location": f"/v1/blobs/{blob.uuid}", "Casd-Blob": str(blob.uuid), **lease(store, blob)}
     return json_response(blob_json(BlobView(blob)), 201, headers)
+
+
+async def copied(request: web.Request, namespace: str, about: Description) -> Blob:
+    store, principal, source = store_of(request), principal_of(request), source_of(request)
+    expected = announced(request.headers.get("Repr-Digest"), None)
+    if expected != ANYTHING:
+        check_digests(await store.members_blob(principal, source), expected)
+    kind = about.content_type if request.headers.get("Content-Type") else None
+    return await copy_blob(
+        store,
+        principal,
+        source,
+        namespace,
+        content_type=kind,
+        filename=about.filename,
+        expires_at=about.expires_at,
+    )
+
+
+def source_of(request: web.Request) -> UUID:
+    """The blob in `?blob=`, whose bytes are taken instead of a body. Raises InvalidInput, BlobNotFound."""
+    if request.can_read_body:
+        raise InvalidInput("?blob= takes the bytes of a blob that is there: send no body")
+    try:
+        return uuid_in_path(request.query["blob"])
+    except NotFound:
+        raise BlobNotFound("there is no such blob: a UUID is written as 8-4-4-4-12 hex digits") from None
+
+
+def check_digests(blob: Blob, expected: Expected) -> None:
+    """Raises DigestMismatch."""
+    if expected.sha512 not in (None, blob.digest.raw) or expected.sha256 not in (None, blob.sha256):
+        raise DigestMismatch(f"the bytes of blob {blob.uuid} are {blob.digest}, not what Repr-Digest says")
 
 
 def lease(store: BlobStore, blob: Blob) -> dict[str, str]:
@@ -218,6 +260,22 @@ async def by_checksum(request: web.Request) -> web.StreamResponse:
         algorithm, value, chosen, page_limit(request), cursor(request), store.now()
     )
     return page_json(request, page, [blob_json(view) for view in page.items])
+
+
+async def missing(request: web.Request) -> web.StreamResponse:
+    """What of these the caller would have to send."""
+    store, principal = store_of(request), principal_of(request)
+    body = await read_json(request)
+    known = {"sha512": "sha512", "xxh3_128": "xxh3-128"}
+    if len(body) != 1 or not body.keys() <= known.keys():
+        raise InvalidInput('the body is {"sha512": [...]} or {"xxh3_128": [...]}')
+    ((field, texts),) = body.items()
+    if not isinstance(texts, list) or len(texts) > MISSING_LIMIT or not all(isinstance(text, str) for text in texts):
+        raise InvalidInput(f"{field} is a list of at most {MISSING_LIMIT} checksums in hex")
+    values = {checksum(known[field], text): text.lower() for text in texts}
+    have, until = await held(store, principal, known[field], values)
+    lacking = [text for value, text in values.items() if value not in have]
+    return json_response({"missing": lacking, "lease_until": time_text(until)})
 
 
 def checksum(algorithm: str, text: str) -> bytes:

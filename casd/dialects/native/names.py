@@ -8,10 +8,10 @@ from dataclasses import replace
 from aiohttp import web
 
 from casd.auth import Principal
-from casd.dialects.native.blobs import description, lease
+from casd.dialects.native.blobs import check_digests, description, lease, source_of
 from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
-from casd.errors import BlobNotFound, DigestMismatch, InvalidInput, NameNotFound, NotFound
-from casd.model import JSON, Blob, BlobView, Expected, NameInfo, Version, checked_namespace
+from casd.errors import InvalidInput, NameNotFound
+from casd.model import JSON, Blob, BlobView, NameInfo, Version, checked_namespace
 from casd.payloads.base import ANYTHING
 from casd.store import BlobStore
 from casd.web.answers import json_response
@@ -29,7 +29,6 @@ from casd.web.query import (
     page_limit,
     raw_segments,
     time_in,
-    uuid_in_path,
 )
 from casd.web.ranges import query_number
 from casd.web.receive import announced_size, checked_fields, read_json, receive
@@ -60,23 +59,12 @@ async def put(request: web.Request) -> web.StreamResponse:
 
 async def bind(request: web.Request, namespace: str, name: str) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
-    if request.can_read_body:
-        raise InvalidInput("?blob= binds a blob that is there: send no body")
-    try:
-        blob = uuid_in_path(request.query["blob"])
-    except NotFound:
-        raise BlobNotFound("there is no such blob: a UUID is written as 8-4-4-4-12 hex digits") from None
+    blob = source_of(request)
     expected = announced(request.headers.get("Repr-Digest"), None)
     if expected != ANYTHING:
         check_digests(await store.members_blob(principal, blob), expected)
     version = await store.bind(principal, blob, namespace, name, guard=guard_of(request.headers))
     return await created(store, version)
-
-
-def check_digests(blob: Blob, expected: Expected) -> None:
-    """Raises DigestMismatch."""
-    if expected.sha512 not in (None, blob.digest.raw) or expected.sha256 not in (None, blob.sha256):
-        raise DigestMismatch(f"the bytes of blob {blob.uuid} are {blob.digest}, not what Repr-Digest says")
 
 
 async def created(store: BlobStore, version: Version, *, is_stored: bool = False) -> web.Response:

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
 from aiohttp import web
 
 from casd.catalogue.values import Holders
 from casd.model import BlobView, NameInfo, Namespace, Page, Token, Version
-from casd.web.answers import json_response, time_text
+from casd.web.answers import json_response, path_of_version, time_text
 from casd.web.query import cursor_text
 
 
@@ -115,4 +114,4 @@ def namespace_json(namespace: Namespace) -> dict[str, Any]:
 
 def version_path(version: Version) -> str:
     """Where exactly this version is."""
-    return f"/v1/names/{version.namespace}/{quote(version.name, safe='/')}?version={version.number}"
+    return path_of_version(version.namespace, version.name, version.number)

@@ -1,0 +1,58 @@
+"""Unfinished uploads by their content, so that a client goes on that has kept no URL, or is on another machine."""
+
+from aiohttp import web
+
+from casd.dialects.tus.asking import uploads_of
+from casd.dialects.tus.calls import location
+from casd.errors import InvalidInput
+from casd.held import unfinished
+from casd.model import Upload, checked_namespace
+from casd.web.answers import json_response, time_text
+from casd.web.keys import principal_of, store_of
+from casd.web.query import check_parameters
+from casd.web.ranges import query_number
+
+ALGORITHMS = {"sha512": ("sha512", 128), "xxh3_128": ("xxh3-128", 32)}  # each with its number of hex digits
+
+
+async def listing(request: web.Request) -> web.StreamResponse:
+    store, principal, uploads = store_of(request), principal_of(request), uploads_of(request)
+    check_parameters(request, *ALGORITHMS, "size", "namespace")
+    algorithm, value = content_of(request)
+    if "size" not in request.query:
+        raise InvalidInput("?size= says how many bytes the content has")
+    namespace = checked_namespace(request.query.get("namespace", principal.home))
+    size = min(
+        query_number(request.query, "size", 0), (1 << 63) - 1
+    )  # what SQLite can compare; no upload has that many
+    found = await unfinished(store, principal, namespace, algorithm, value, size)
+    items = [upload_json(upload, uploads.is_receiving(upload.uuid)) for upload in found]
+    return json_response({"items": items, "next": None})
+
+
+def content_of(request: web.Request) -> tuple[str, bytes]:
+    """Which checksum of the content is told, and its value. Raises InvalidInput."""
+    told = [parameter for parameter in ALGORITHMS if parameter in request.query]
+    if len(told) != 1:
+        raise InvalidInput("?sha512= or ?xxh3_128= says which content")
+    algorithm, length = ALGORITHMS[told[0]]
+    text = request.query[told[0]]
+    if len(text) != length or not all(char in "0123456789abcdefABCDEF" for char in text):
+        raise InvalidInput(f"?{told[0]}= is {length} hex digits")
+    return algorithm, bytes.fromhex(text)
+
+
+def upload_json(upload: Upload, is_active: bool) -> dict[str, object]:
+    return {
+        "url": location(upload),
+        "offset": upload.offset,
+        "size": upload.size,
+        "active": is_active,
+        "prefix_sha512": upload.prefix.hex if upload.prefix else None,
+        "namespace": upload.namespace,
+        "name": upload.name,
+        "content_type": upload.content_type,
+        "filename": upload.filename,
+        "created_at": time_text(upload.created_at),
+        "expires_at": time_text(upload.expires_at),
+    }
