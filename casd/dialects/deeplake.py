@@ -15,11 +15,10 @@ from casd.model import JSON, Blob, checked_namespace
 from casd.store import Description
 from casd.web.answers import json_response, time_text
 from casd.web.dialect import Dialect, Route, bearer
-from casd.web.forms import Form, Part
+from casd.web.forms import Form
 from casd.web.keys import principal_of, store_of
 from casd.web.query import decode, page_limit, raw_segments, uuid_in_path
 from casd.web.ranges import query_number
-from casd.web.receive import checked_content_type, checked_text
 from casd.web.send import IMMUTABLE, Representation, send
 
 PAGE_DEFAULT = 20
@@ -36,20 +35,12 @@ async def upload(request: web.Request) -> web.StreamResponse:
             if part.name == "file":
                 if about is not None:
                     raise InvalidInput("the form has two parts named file: upload one at a time")
-                about = description(part)
+                about = part.description()
                 await part.receive(staged)
         if about is None:
             raise InvalidInput("the form has no part named file")
         blob = await store.add(principal, workspace, staged, about)
     return json_response(file_json(blob), 201, {"Location": f"/workspaces/{workspace}/files/{blob.uuid}"})
-
-
-def description(part: Part) -> Description:
-    """Raises InvalidInput."""
-    filename = part.filename
-    return Description(
-        checked_content_type(part.content_type), None if filename is None else checked_text(filename, "the filename")
-    )
 
 
 async def listing(request: web.Request) -> web.StreamResponse:

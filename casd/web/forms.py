@@ -12,8 +12,17 @@ from urllib.parse import unquote
 from aiohttp import hdrs, web
 
 from casd.errors import InvalidInput, TooLarge, UnsupportedEncoding
+from casd.store import Description
 from casd.web.keys import LIMITS
-from casd.web.receive import Sink, announced_size, next_piece, proceed, pump
+from casd.web.receive import (
+    Sink,
+    announced_size,
+    checked_content_type,
+    checked_text,
+    next_piece,
+    proceed,
+    pump,
+)
 
 HEAD_LIMIT_BYTES = 16 << 10  # of one part
 PARTS_LIMIT = 100
@@ -46,6 +55,14 @@ class Part:
     @property
     def content_type(self) -> str | None:
         return self.headers.get("content-type")
+
+    def description(self) -> Description:
+        """What its sender says of a file. Raises InvalidInput."""
+        filename = self.filename
+        return Description(
+            checked_content_type(self.content_type),
+            None if filename is None else checked_text(filename, "the filename"),
+        )
 
     async def next_piece(self) -> bytes:
         """What has arrived of it, empty at its end. Raises as `receive.next_piece`, InvalidInput."""

@@ -19,7 +19,7 @@ from casd.web.forms import Form, Part
 from casd.web.keys import principal_of, store_of
 from casd.web.query import check_query, cursor, cursor_text, page_limit, uuid_in_path
 from casd.web.ranges import query_number
-from casd.web.receive import checked_content_type, checked_text, parse_json, pump, read_json
+from casd.web.receive import parse_json, pump, read_json
 from casd.web.send import IMMUTABLE, Representation, send
 
 FILE, FACTS = "uploaded_file", "json_data"  # the parts of an upload
@@ -45,7 +45,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
     async with await store.stage(form.size) as staged:
         async for part in form:
             if part.name == FILE and about is None:
-                about = description(part)
+                about = part.description()
                 await receive_plain(part, staged, form.limit_bytes)
             elif part.name == FACTS and name is None:
                 name = name_in(parse_json((await part.text()).encode()))
@@ -55,14 +55,6 @@ async def upload(request: web.Request) -> web.StreamResponse:
             raise InvalidInput(f"an upload is one part {FILE} and one part {FACTS}")
         version = await store.publish(principal, principal.home, name, staged, about)
     return json_response(await blob_json(request, version), 201)
-
-
-def description(part: Part) -> Description:
-    """Raises InvalidInput."""
-    filename = part.filename
-    return Description(
-        checked_content_type(part.content_type), None if filename is None else checked_text(filename, "the filename")
-    )
 
 
 async def receive_plain(part: Part, staged: Staged, limit_bytes: int) -> None:
