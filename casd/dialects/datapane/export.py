@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import shutil
+import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -154,6 +155,9 @@ async def refusal(process: asyncio.subprocess.Process) -> RouteError:
             hint = f"{said}: on the daemon's machine, pip install 'casd[dataframes]'"
             return RouteError(501, "export-not-installed", f"this daemon cannot convert data frames; {hint}")
         case tables.UNREADABLE | tables.TOO_LARGE:
+            return RouteError(422, "export-refused", f"this data frame cannot be exported: {said}")
+        case code if code == -signal.SIGXCPU:
+            said = f"it takes more than {tables.CPU_S} s of a processor"
             return RouteError(422, "export-refused", f"this data frame cannot be exported: {said}")
         case code:
             return RouteError(

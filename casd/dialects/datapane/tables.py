@@ -8,6 +8,7 @@ with a message on standard error; what was written by then is not whole.
 """
 
 import decimal
+import errno
 import json
 import math
 import resource
@@ -22,6 +23,7 @@ CELLS_AT_ONCE = 262_144
 EXCEL_ROWS, EXCEL_COLUMNS, EXCEL_CHARACTERS = 1_048_576, 16_384, 32_767  # what a sheet can hold
 
 NOT_INSTALLED, UNREADABLE, TOO_LARGE = 3, 4, 5
+FULL = (errno.EFBIG, errno.ENOSPC, errno.EDQUOT)
 
 
 class Refused(Exception):
@@ -49,15 +51,20 @@ def main(arguments: list[str]) -> int:
         return refuse(error.code, str(error))
     except MemoryError:
         return refuse(TOO_LARGE, f"it takes more than {MEMORY_BYTES} bytes of memory")
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        return refuse(TOO_LARGE, f"it takes more than {TEMPORARY_BYTES} bytes, or than there are, of temporary files")
     except (ValueError, ArithmeticError, NotImplementedError) as error:  # a value that Python has no type for
         return refuse(UNREADABLE, str(error))
     return 0
 
 
 def bound() -> None:
+    # The hard limit a second later: at both at once the kernel kills, and nobody is told why.
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S + 1))
     for limit, value in (
         (resource.RLIMIT_DATA, MEMORY_BYTES),
-        (resource.RLIMIT_CPU, CPU_S),
         (resource.RLIMIT_FSIZE, TEMPORARY_BYTES),
         (resource.RLIMIT_CORE, 0),
     ):
@@ -168,6 +175,8 @@ def write_excel(reader: Any) -> None:
 
     if len(reader.schema.names) > EXCEL_COLUMNS:
         raise Refused(TOO_LARGE, f"an Excel sheet has at most {EXCEL_COLUMNS} columns: export it as CSV")
+    if hasattr(reader, "count_rows"):  # of newer pyarrows; it reads no data
+        check_rows(reader.count_rows())
     book = openpyxl.Workbook(write_only=True)
     sheet = book.create_sheet("Sheet1")
 
@@ -180,15 +189,20 @@ def write_excel(reader: Any) -> None:
         return value
 
     sheet.append([cell(name) for name in reader.schema.names])
-    rows = 1
+    rows = 0
     for batch in pieces(reader):
         rows += batch.num_rows
-        if rows > EXCEL_ROWS:
-            raise Refused(TOO_LARGE, f"an Excel sheet has at most {EXCEL_ROWS} rows: export it as CSV")
+        check_rows(rows)
         columns = [column.to_pylist() for column in plain_columns(batch)]
         for row in zip(*columns, strict=True):
             sheet.append([cell(value) for value in row])
     book.save(sys.stdout.buffer)
+
+
+def check_rows(count: int) -> None:
+    """Raise Refused if a sheet has not room for so many and the columns' names."""
+    if count >= EXCEL_ROWS:
+        raise Refused(TOO_LARGE, f"an Excel sheet has at most {EXCEL_ROWS} rows: export it as CSV")
 
 
 def excel_value(value: object) -> object:

@@ -5,6 +5,7 @@ import hashlib
 import http.client
 import json
 import random
+import tracemalloc
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,8 @@ from uuid import UUID
 
 import pytest
 
+from casd.dialects.datapane.gzipped import STEP_BYTES, Gunzipped
+from casd.errors import TooLarge
 from tests.conftest import Daemon
 from tests.dialects.datapane.conftest import (
     ABSENT,
@@ -248,6 +251,30 @@ def test_a_bomb_ends_at_the_limit_of_plain_bytes(strict_us: User) -> None:
     assert [(answer.status, refused(answer)) for answer in answers] == [(413, "too-large")] * 3
     assert strict_us.listed() == ["fits"]
     assert incoming(strict_us.daemon) == []
+
+
+async def test_a_bomb_is_taken_apart_in_pieces_and_no_further_than_the_limit() -> None:
+    limit = 50 << 20
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(60)) + packer.flush()
+    assert len(bomb) < 1 << 20  # it comes in one piece
+    pieces: list[int] = []
+
+    class Sink:
+        async def append(self, data: bytes) -> None:
+            pieces.append(len(data))
+
+    tracemalloc.start()
+    try:
+        with pytest.raises(TooLarge):
+            await Gunzipped(Sink(), limit).append(bomb)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert max(pieces) <= STEP_BYTES
+    assert sum(pieces) <= limit
+    assert most < 8 << 20
 
 
 def test_a_body_over_the_limit_is_413_before_it_is_read(strict_us: User) -> None:

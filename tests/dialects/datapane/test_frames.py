@@ -1,9 +1,11 @@
 """Data frames: their shape as pyarrow tells it, and what they become as CSV, Excel and Arrow."""
 
+import asyncio
 import csv
 import datetime
 import http.client
 import io
+import signal
 import struct
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from casd.dialects.datapane import DATAPANE, frames, tables
+from casd.dialects.datapane.export import AT_ONCE, refusal
 from casd.dialects.datapane.frames import Shape
 from tests.conftest import Daemon
 from tests.dialects.datapane.conftest import ARROW, FORM, OLD, User, arrow_file, facts_part, file_part, form, refused
@@ -242,12 +245,103 @@ def test_a_daemon_without_the_extra_says_how_to_get_it(
     assert "pip install 'casd[dataframes]'" in told["detail"]
 
 
-def test_a_sheet_has_its_limits(tmp_path: Path) -> None:
-    wide = pa.table({f"c{at}": [1] for at in range(tables.EXCEL_COLUMNS + 1)})
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        (pa.table({f"c{at}": [1] for at in range(tables.EXCEL_COLUMNS + 1)}), "16384 columns"),
+        (pa.table({"a": pa.nulls(tables.EXCEL_ROWS)}), "1048576 rows"),  # and one for the names
+    ],
+    ids=["wide", "long"],
+)
+def test_a_sheet_has_its_limits(us: User, table: pa.Table, said: str) -> None:
+    answer = exported(us, arrow_file(table), "EXCEL")
 
-    done = run_program("excel", arrow_file(wide), tmp_path)
+    assert (answer.status, refused(answer)) == (422, "export-refused")
+    assert said in answer.json["detail"]
+    assert "CSV" in answer.json["detail"]
+
+
+WITH_BOUNDS = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import tables
+setattr(tables, sys.argv[2], int(sys.argv[3]))
+sys.exit(tables.main(sys.argv[4:]))
+"""
+
+
+def run_bounded(kind: str, data: bytes, folder: Path, bound: str, value: int) -> subprocess.CompletedProcess[bytes]:
+    """The program with another bound than it has."""
+    (folder / "frame").write_bytes(data)
+    program = str(Path(tables.__file__).parent)
+    command = [sys.executable, "-I", "-c", WITH_BOUNDS, program, bound, str(value), kind, str(folder / "frame")]
+    return subprocess.run(command, capture_output=True, timeout=120, env={"TMPDIR": str(folder)})
+
+
+def test_a_long_frame_takes_the_memory_of_a_few_rows(tmp_path: Path) -> None:
+    rows = 3_000_000  # in one batch; all of them as Python's integers and texts take 350 MB
+
+    done = run_bounded("csv", arrow_file(pa.table({"a": range(rows)})), tmp_path, "MEMORY_BYTES", 250 << 20)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count(b"\n") == rows + 1
+
+
+def test_temporary_files_are_bounded(tmp_path: Path) -> None:
+    data = arrow_file(pa.table({"a": ["x" * 100] * 10_000}))
+
+    done = run_bounded("excel", data, tmp_path, "TEMPORARY_BYTES", 100_000)
 
     assert (done.returncode, done.stdout) == (tables.TOO_LARGE, b"")
+    assert b"temporary files" in done.stderr
+
+
+async def test_who_takes_too_long_is_stopped_and_told_why(tmp_path: Path) -> None:
+    data = arrow_file(pa.table({"a": range(3_000_000)}))
+
+    done = run_bounded("csv", data, tmp_path, "CPU_S", 1)
+
+    assert done.returncode == -signal.SIGXCPU
+    command = "import os, signal; os.kill(os.getpid(), signal.SIGXCPU)"
+    ended = await asyncio.create_subprocess_exec(sys.executable, "-c", command, stderr=asyncio.subprocess.PIPE)
+    refused = await refusal(ended)
+    assert (refused.status, refused.code) == (422, "export-refused")
+    assert "300 s of a processor" in str(refused)
+
+
+def test_two_are_converted_at_a_time_and_the_others_wait(
+    tmp_path: Path, loop_name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = pa.table({"a": range(100_000)})
+    running, most = set(), 0
+    start = asyncio.create_subprocess_exec
+
+    async def counted(*arguments: Any, **options: Any) -> asyncio.subprocess.Process:
+        nonlocal most
+        running.difference_update([process for process in running if process.returncode is not None])
+        process = await start(*arguments, **options)
+        running.add(process)
+        most = max(most, len(running))
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", counted)
+
+    async def work() -> list[int]:
+        async with open_house(tmp_path / "data", dialects=(DATAPANE,)) as house, aiohttp.ClientSession() as session:
+            url = f"http://127.0.0.1:{house.port}"
+            headers = {"Authorization": f"Token {house.secret}"}
+            body = form(file_part(arrow_file(table), ARROW, None), facts_part(name="df"))
+            async with session.post(f"{url}/api/blobs/", data=body, headers=FORM | headers) as answer:
+                link = (await answer.json())["export_url"]
+
+            async def export() -> int:
+                async with session.get(f"{url}{link}&export_format=CSV") as answer:
+                    return (await answer.read()).count(b"\n")
+
+            return await asyncio.gather(*(export() for _ in range(5)))
+
+    assert run_on(loop_name, work()) == [table.num_rows + 1] * 5
+    assert most == AT_ONCE == 2
 
 
 def test_memory_is_bounded(tmp_path: Path) -> None:
