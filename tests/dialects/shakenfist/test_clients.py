@@ -14,7 +14,7 @@ import pytest
 from tests.dialects.shakenfist.conftest import Client
 from tests.proxy import Fault, Proxy
 from tests.web.party import Party
-from tests.web.wire import has_payload
+from tests.web.wire import has_payload, payload_file
 
 MIB = 1 << 20
 PAGE = Path(__file__).with_name("page.md").read_text("utf-8")
@@ -229,6 +229,25 @@ result = [outcome(wrong.get_blob, absent), outcome(nowhere.get_blob, absent), ou
         ["ResourceNotFoundException", 404],
         ["RequestMalformedException", 400],
     ]
+
+
+def test_a_damaged_payload_is_an_error_and_the_same_upload_heals_it(client: Client, us: Party) -> None:
+    data = f"{us.namespace} will be damaged".encode()
+    uuid = us.add(data)["uuid"]
+    Path(payload_file(us.daemon, data)).write_bytes(data[:-1])
+    (client.home / "source").write_bytes(data)
+
+    code = """
+failed = outcome(lambda: list(client.get_blob_data(uuid)))
+result = [failed, client.get_blob(uuid)["state"], client.get_blob_by_sha512(sha512)]
+"""
+    result = client.result(code, uuid=uuid, sha512=hashlib.sha512(data).hexdigest())
+    uploaded = run(client, "artifact", "upload", "disk", "source")
+    shown = json.loads(run(client, "--json", "blob", "show", uuid))
+
+    assert result == [["InternalServerError", 500], "error", None]
+    assert "Uploading new blob" in uploaded
+    assert shown["state"] == "created"
 
 
 # -- uploads and artifacts --------------------------------------------------------------------------------------------

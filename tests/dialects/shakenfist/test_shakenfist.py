@@ -4,6 +4,7 @@ import hashlib
 import json
 import random
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -14,7 +15,7 @@ from casd.dialects.shakenfist import SHAKENFIST
 from casd.web.dialect import Access
 from tests.conftest import Daemon
 from tests.web.party import Party
-from tests.web.wire import Answer, Wire, ask, head, incoming, raw, wait_until
+from tests.web.wire import Answer, Wire, ask, head, incoming, payload_file, raw, wait_until
 
 ABSENT = "00000000-0000-7000-8000-000000000000"
 PARAMETERS = {"uuid": ABSENT, "size": "0", "hex": "0" * 128, "version": "1", "algorithm": "sha512", "trusted": "a"}
@@ -629,3 +630,36 @@ def test_uuids_are_written_in_full(us: Party) -> None:
     for text in (uuid.hex, f"{{{uuid}}}", f"urn:uuid:{uuid}"):
         refusal(us.reader.ask("GET", f"/blobs/{quote(text)}"), 404)
     assert us.reader.ask("GET", f"/blobs/{str(uuid).upper()}").json["uuid"] == str(uuid)
+
+
+# -- damage -----------------------------------------------------------------------------------------------------------
+
+
+def damage(daemon: Daemon, data: bytes) -> None:
+    """Change the payload where it lies, and let a reader find it: it is in quarantine then."""
+    file = payload_file(daemon, data)
+    Path(file).write_bytes(data[:-1])
+
+
+def test_what_is_in_quarantine_is_in_state_error_until_it_is_stored_again(us: Party, them: Party) -> None:
+    data = f"{us.namespace} will be damaged".encode()
+    artifact, other = made(us.writer, "disk", data), made(them.writer, "disk", data)
+    blob, sha512 = f"/blobs/{artifact['blob_uuid']}", hashlib.sha512(data).hexdigest()
+    damage(us.daemon, data)
+
+    refusal(us.reader.ask("GET", f"{blob}/data"), 500)
+
+    assert us.reader.ask("GET", blob).json["state"] == "error"
+    assert us.reader.ask("GET", "/artifacts/disk").json["state"] == "error"
+    assert us.reader.ask("GET", "/artifacts/disk/versions").json[0]["state"] == "error"
+    assert [one["state"] for one in us.reader.ask("GET", "/artifacts").json] == ["error"]
+    assert them.reader.ask("GET", f"/artifacts/{other['uuid']}").json["state"] == "error"
+    assert us.reader.ask("GET", f"/blob_checksums/sha512/{sha512}").json is None  # so that clients send it again
+    assert us.reader.ask("GET", f"{blob}/checksum/sha512").json == sha512
+    refusal(us.reader.ask("GET", f"{blob}/data?offset=1"), 500)
+
+    made(us.writer, "again", data)
+
+    assert us.reader.ask("GET", blob).json["state"] == "created"
+    assert them.reader.ask("GET", "/artifacts/disk").json["state"] == "created"
+    assert us.reader.ask("GET", f"{blob}/data").body == data
