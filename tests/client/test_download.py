@@ -30,7 +30,7 @@ def ranges(proxy: Proxy) -> list[tuple[int, int | None]]:
     found = []
     for seen in proxy.seen:
         for path, headers in _GET.findall(bytes(seen.requests)):
-            if b"/blocks" not in path:
+            if not path.endswith(b"/whoami") and b"/blocks" not in path:
                 part = _RANGE.search(headers)
                 found.append((int(part[1]), int(part[2]) + 1 if part[2] else None) if part else (0, None))
     return found
