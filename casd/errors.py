@@ -65,6 +65,10 @@ class UploadNotFound(NotFound):
     code = "upload-not-found"
 
 
+class QuarantinedNotFound(NotFound):
+    code = "quarantined-not-found"
+
+
 # -- what the caller sent is wrong ----------------------------------------------------------------------------
 
 

@@ -328,15 +328,19 @@ class Guard:
     none_match_any: bool = False  # If-None-Match: *
 
     def allows(self, latest: Version | None) -> bool:
-        """Whether the guard holds against the latest version; a hidden or absent name has none."""
+        """Whether the guard holds against the latest version; a hidden or absent name has none.
+
+        What is damaged is there to be replaced, and not for who would send its bytes only if they are not here.
+        """
         digest = latest.blob.digest if latest and latest.blob else None
+        is_good = latest is not None and latest.blob is not None and latest.blob.state is BlobState.CREATED
         if self.match_any and digest is None:
             return False
         if self.match is not None and (digest is None or digest not in self.match):
             return False
         if self.none_match_any and digest is not None:
             return False
-        return not (self.none_match is not None and digest in self.none_match)
+        return not (self.none_match is not None and is_good and digest in self.none_match)
 
 
 T = TypeVar("T")

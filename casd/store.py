@@ -42,7 +42,7 @@ from casd.model import (
 )
 from casd.payloads.base import ANYTHING, PayloadStore, Staged
 from casd.tasks import to_the_end
-from casd.verified import VerifiedPayload, VerifiedReads
+from casd.verified import VerifiedPayload, VerifiedReads, check_unmarked
 
 METADATA_LIMIT_BYTES = 1 << 20  # of one blob, keys and values together
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -326,10 +326,10 @@ class BlobStore:
         """The next version of the name, holding a blob that is there. The rest as in `publish`.
 
         Raises BlobNotFound unless the caller is a member of the blob's namespace, NamespaceNotFound, Forbidden,
-        PreconditionFailed.
+        PreconditionFailed, and PayloadDamaged: its bytes are wanted then.
         """
         await self.writable_namespace(principal, namespace)
-        await self.members_blob(principal, blob)
+        check_unmarked(await self.members_blob(principal, blob))
         new = NewBlob(self.new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
         now, until = self.now(), self._keep_until()
         return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming)

@@ -21,7 +21,7 @@ LAYERS = (
     {"errors", "uuids", "tasks", "logs"},
     {"model", "folder"},
     {"payloads", "catalogue", "auth", "locks", "config", "client"},
-    {"judging", "verified", "store", "held", "uploads", "upkeep", "named_keys"},
+    {"judging", "quarantine", "verified", "store", "held", "uploads", "upkeep", "named_keys"},
     {"web"},
     {"dialects", "console"},
     {"daemon", "backup", "fsck"},

@@ -16,6 +16,7 @@ from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unrefere
 from casd.model import (
     JSON,
     Blob,
+    BlobState,
     Digest,
     Guard,
     NamedKey,
@@ -266,6 +267,9 @@ class Catalogue(CatalogueReads, Protocol):
         gone too.
         """
 
+    async def payload_states(self, digests: Collection[Digest]) -> dict[Digest, BlobState]:
+        """The state that blobs of each have, of those of `digests` that have a row."""
+
     async def known_payloads(self, digests: Collection[Digest]) -> set[Digest]:
         """Those of `digests` that have a row."""
 
@@ -298,16 +302,10 @@ class Catalogue(CatalogueReads, Protocol):
         """When the last pin ends; None if there is none now."""
 
     async def set_quarantined(self, digest: Digest, at: datetime | None) -> bool:
-        """Mark the payload, and so all its blobs, as damaged, or as good again (None).
-
-        Returns whether that changed anything: a payload that is damaged already keeps its time.
-        """
+        """Mark the payload and so its blobs as damaged, or (None) good; returns whether that is news of it."""
 
     async def set_good(self, digest: Digest, blocks: bytes, at: datetime) -> bool:
-        """The payload's bytes were found right at `at`: it is not damaged, and these are its block checksums.
-
-        Returns whether those it had were others; False if it is not known.
-        """
+        """The bytes were found right at `at`, and have these checksums; returns whether others were known."""
 
     async def totals(self) -> Totals: ...
 

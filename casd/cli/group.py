@@ -39,6 +39,7 @@ COMMANDS = {
     "gc": "casd.cli.operate:gc",
     "backup": "casd.cli.backup:backup",
     "restore": "casd.cli.restore:restore",
+    "quarantine": "casd.cli.quarantine:quarantine",
     "help": "casd.cli.topics:help_",
 }
 

@@ -28,7 +28,7 @@ from casd.client.errors import (
 )
 from casd.client.handle import Handle
 from casd.client.metadata import BlobMetadata, NameMetadata
-from casd.client.operations import Collected, Expired, Operations, Run, Status
+from casd.client.operations import Collected, Expired, Operations, Quarantined, Run, Status
 from casd.client.partial import partial_path
 from casd.client.progress import OnProgress, Progress, Step
 from casd.client.remote import Content
@@ -66,6 +66,7 @@ __all__ = [
     "Operations",
     "PackageMissing",
     "Progress",
+    "Quarantined",
     "Refused",
     "Retry",
     "Run",

@@ -1,15 +1,17 @@
-"""What an operator asks of a daemon: how it is, and upkeep now. For admins."""
+"""What an operator asks of a daemon: how it is, upkeep now, what is in quarantine. For admins."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from casd.client.paths import items, pages, segment
 from casd.client.transport import Transport
-from casd.client.values import JsonObject, parsed, time_or_none
+from casd.client.values import Blob, JsonObject, blob, parsed, time_or_none
+from casd.model import Digest
 
 RUN_TIMEOUT_S = 6 * 3600.0  # the daemon answers when the run has ended: millions of payloads take their time
 
@@ -35,6 +37,7 @@ class Status:
     garbage: Mapping[str, int]
     disk: Mapping[str, int]
     uploads: Mapping[str, int]
+    reads: Mapping[str, int]  # what checking bytes before they left has found; nothing from an older daemon
     queues: Mapping[str, int]
     upkeep: Mapping[str, Run | None]  # the last run of each kind; None: none since the daemon started
     json: JsonObject = field(repr=False, compare=False)
@@ -72,8 +75,22 @@ class Pin:
     pinned_until: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A payload that was found damaged, and what was kept of it."""
+
+    id: str
+    digest: Digest
+    size: int | None  # of the bytes that were kept; None: there were none
+    state: str  # damaged; healed, when its bytes were stored again; unwanted, when nothing refers to it any more
+    why: str
+    quarantined_at: datetime
+    facts: Mapping[str, Any]
+    json: JsonObject = field(repr=False, compare=False)
+
+
 class Operations:
-    """Status and upkeep of one daemon. Made by Client, and raises as it does."""
+    """Status, upkeep and quarantine of one daemon. Made by Client, and raises as it does."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -109,9 +126,43 @@ class Operations:
         """The pin is gone; it is no error if it was."""
         await self._transport.json("DELETE", f"/v1/backups/{id}")
 
+    # -- quarantine -------------------------------------------------------------------------------------------
+
+    def quarantine(self) -> AsyncIterator[Quarantined]:
+        """Everything in quarantine, by digest, then by time."""
+        return pages(self._transport, "/v1/quarantine", {}, _parsed_quarantined)
+
+    async def quarantined(self, id: str) -> tuple[Quarantined, tuple[Blob, ...]]:
+        """That, and the blobs of its payload, at most 100. Raises Refused (`quarantined-not-found`)."""
+        answer = await self._transport.json("GET", f"/v1/quarantine/{segment(id)}")
+        found = _parsed_quarantined(answer)
+        return found, tuple(blob(item) for item in items({"items": answer.get("blobs")}))
+
+    async def purge_quarantined(self, id: str, *, force: bool = False) -> None:
+        """It is deleted. Raises Refused (`conflict`) while its payload is damaged, without `force`."""
+        query = {"force": 1 if force else None}
+        await self._transport.json("DELETE", f"/v1/quarantine/{segment(id)}", query)
+
 
 def _pin(answer: Any) -> Pin:
     return Pin(UUID(answer["id"]), datetime.fromisoformat(answer["pinned_until"]))
+
+
+def _parsed_quarantined(answer: Any) -> Quarantined:
+    return parsed("entry of the quarantine", _quarantined, answer)
+
+
+def _quarantined(answer: Any) -> Quarantined:
+    return Quarantined(
+        id=answer["id"],
+        digest=Digest.parse(answer["sha512"]),
+        size=None if answer["size"] is None else int(answer["size"]),
+        state=answer["state"],
+        why=answer["why"],
+        quarantined_at=datetime.fromisoformat(answer["quarantined_at"]),
+        facts=dict(answer["facts"]),
+        json=answer,
+    )
 
 
 def _status(answer: Any) -> Status:
@@ -123,6 +174,7 @@ def _status(answer: Any) -> Status:
         garbage=dict(answer["garbage"]),
         disk=dict(answer["disk"]),
         uploads=dict(answer["uploads"]),
+        reads=dict(answer.get("reads", {})),
         queues=dict(answer["queues"]),
         upkeep={kind: None if run is None else _run(run) for kind, run in answer["upkeep"].items()},
         json=answer,

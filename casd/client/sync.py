@@ -136,6 +136,9 @@ class Operations(Blocking[operations.Operations]):
     begin_backup = waited(operations.Operations.begin_backup)
     renew_backup = waited(operations.Operations.renew_backup)
     end_backup = waited(operations.Operations.end_backup)
+    quarantine = iterated(operations.Operations.quarantine)
+    quarantined = waited(operations.Operations.quarantined)
+    purge_quarantined = waited(operations.Operations.purge_quarantined)
 
 
 class Client(Blocking[client.Client]):

@@ -5,7 +5,7 @@ but a look at a bit. XXH3 takes 0.02 s per GiB, and reading the block to hash it
 next and are in memory then. Damage that is found is judged elsewhere (`judging.py`).
 """
 
-from casd.verified.payload import Ahead, VerifiedPayload, in_quarantine
+from casd.verified.payload import Ahead, VerifiedPayload, check_unmarked
 from casd.verified.reads import VerifiedReads
 
-__all__ = ["Ahead", "VerifiedPayload", "VerifiedReads", "in_quarantine"]
+__all__ = ["Ahead", "VerifiedPayload", "VerifiedReads", "check_unmarked"]

@@ -12,7 +12,7 @@ import xxhash
 from casd.catalogue.base import Catalogue
 from casd.errors import PayloadDamaged, PayloadMissing, PayloadUnreadable
 from casd.judging import CHECKSUM_BYTES, Judge, Verdict
-from casd.model import BLOCK_SIZE, Digest, Examined
+from casd.model import BLOCK_SIZE, Blob, BlobState, Digest, Examined
 from casd.payloads.base import Payload
 from casd.verified.known import Known
 
@@ -248,3 +248,9 @@ def damaged(digest: Digest) -> PayloadDamaged:
 
 def in_quarantine(digest: Digest) -> PayloadDamaged:
     return PayloadDamaged(f"payload {digest} is in quarantine; store it again to heal it")
+
+
+def check_unmarked(blob: Blob) -> None:
+    """Raise PayloadDamaged for a blob whose payload is known to be damaged; nothing is read."""
+    if blob.state is BlobState.ERROR:
+        raise in_quarantine(blob.digest)

@@ -18,8 +18,8 @@ from urllib.parse import quote
 from aiohttp import web
 
 from casd.errors import CasdError, PreconditionFailed, RangeNotSatisfiable
-from casd.model import Blob, BlobState, ByteRange, Digest
-from casd.verified import VerifiedPayload, in_quarantine
+from casd.model import Blob, ByteRange, Digest
+from casd.verified import VerifiedPayload, check_unmarked
 from casd.web.conditions import Outcome, Validators, evaluate, range_applies
 from casd.web.digest_fields import member, wanted
 from casd.web.keys import ENDING, REQUEST_ID, SIGNED_UNTIL, TRANSMITTER, Ending, store_of
@@ -164,8 +164,7 @@ async def _respond(
     """Answer with one run of bytes."""
     (part,) = parts
     if request.method == "HEAD":
-        if representation.blob.state is BlobState.ERROR:  # as GET would; what nobody has tried is not tried for it
-            raise in_quarantine(representation.blob.digest)
+        check_unmarked(representation.blob)  # as GET would; what nobody has read yet is not read for it
         return web.Response(status=status, headers=headers | {"Content-Length": str(part.size)})
     payload = await store_of(request).open_payload(representation.blob)
     try:

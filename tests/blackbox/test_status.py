@@ -20,6 +20,11 @@ def counts(*names: str) -> Shape:
 
 
 SIZES = ("blobs", "payloads", "logical_bytes", "physical_bytes", "exclusive_bytes", "quarantined_payloads")
+VERDICTS = ("good", "damaged", "missing", "unreadable")
+READS = (
+    *("checked_blocks", "mismatches", "wrong_in_memory", "judging", "rewritten_block_lists"),
+    *(f"judged_{verdict}" for verdict in VERDICTS),
+)
 STATUS: Shape = {
     "version": is_text,
     "started_at": is_time,
@@ -28,6 +33,7 @@ STATUS: Shape = {
     "garbage": has(counts("payloads", "bytes")),
     "disk": has(counts("free_bytes", "reserved_bytes")),
     "uploads": has(counts("open", "received_bytes", "announced_bytes", "active")),
+    "reads": has(counts(*READS)),
     "queues": has(counts("connections", "requests", "transfers", "catalogue_writes")),
     "upkeep": has({"expire": or_null(has(RUN)), "collect-garbage": or_null(has(RUN))}),
 }

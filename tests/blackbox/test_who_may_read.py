@@ -201,6 +201,7 @@ ADMINS = [
     Call("PUT", "/v1/namespaces/{namespace}", administering, {}),
     Call("GET", "/v1/signing-keys", administering),
     Call("POST", "/v1/signing-keys", administering),
+    Call("GET", "/v1/quarantine", administering),
     Call("GET", "/v1/status", administering),
     Call("POST", "/v1/upkeep/expire", administering),
     Call("POST", "/v1/upkeep/collect-garbage?dry_run=1", administering),

@@ -164,7 +164,7 @@ def test_status_tells_people_of_quarantine_uploads_and_failures(inside: RunInsid
 
     facts = _facts(_status(answer))
 
-    assert facts["quarantine"] == "2 payloads: store them again to heal them"
+    assert facts["damaged"] == "2 payloads: `casd quarantine ls` tells which; store them again to heal them"
     assert facts["uploads"] == "3 open, 1 of them active, 1.0 GiB of 3.0 GiB there"
     assert facts["last expire"] == "runs since 2026-11-21T08:00:00Z"
     assert facts["last collect-garbage"] == "2026-11-21T08:00:00Z: failed: refused"

@@ -5,6 +5,7 @@ written here by hand, so that a route which nobody has thought about fails.
 
 import base64
 import json
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from casd.daemon import DIALECTS
 from casd.web.dialect import Access, Dialect, Route
 from tests.conftest import Daemon
 from tests.dialects.datapane.conftest import ARROW, arrow_file
+from tests.payloads.local_backend import path_of
 from tests.web.party import Party
 from tests.web.wire import Answer, Wire, wait_until
 
@@ -68,6 +70,9 @@ ADMINS = {
     ("GET", "/v1/tokens"),
     ("DELETE", "/v1/tokens/{uuid}"),
     ("PUT", "/v1/namespaces/{namespace}"),
+    ("GET", "/v1/quarantine"),
+    ("GET", "/v1/quarantine/{id}"),
+    ("DELETE", "/v1/quarantine/{id}"),
     ("GET", "/v1/status"),
     ("POST", "/v1/backups"),
     ("PUT", "/v1/backups/{uuid}"),
@@ -261,6 +266,15 @@ class Things:
         return uuid
 
     @cached_property
+    def quarantined(self) -> str:
+        """Of a payload that was found missing."""
+        blob = self.us.add(f"{self.name} is gone".encode())
+        os.unlink(path_of(self.us.daemon.data, blob["sha512"]))
+        assert self.us.writer.ask("GET", f"/v1/blobs/{blob['uuid']}/data").status == 500
+        kept = self.us.admin.ask("GET", "/v1/quarantine?limit=1000").json["items"]
+        return next(str(item["id"]) for item in kept if item["sha512"] == blob["sha512"])
+
+    @cached_property
     def named_key(self) -> str:
         body = {"key_name": self.name, "key": "secret of ours"}
         assert self.us.admin.ask("POST", f"/auth/namespaces/{self.us.namespace}/keys", body).status == 200
@@ -280,6 +294,8 @@ class Things:
                 return quote(self.name)
             case "reference":
                 return self.artifact
+            case "id" if path.startswith("/v1/quarantine"):
+                return self.quarantined
             case "id":
                 uuid: str = self.version["blob"]["uuid"]
                 return uuid

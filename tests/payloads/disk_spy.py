@@ -11,7 +11,19 @@ from typing import Any
 
 import pytest
 
-WATCHED = ("fsync", "fdatasync", "replace", "mkdir", "rmdir", "pwrite", "pread", "ftruncate", "unlink", "link")
+WATCHED = (
+    "fsync",
+    "fdatasync",
+    "replace",
+    "mkdir",
+    "rmdir",
+    "pwrite",
+    "pread",
+    "preadv",
+    "ftruncate",
+    "unlink",
+    "link",
+)
 PATIENCE_S = 30  # for a thread to come to a point that it always comes to
 
 

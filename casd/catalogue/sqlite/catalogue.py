@@ -11,13 +11,14 @@ from casd.catalogue.sqlite import accounts, blobs, infos, names, retention, sche
 from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.reading import SqliteReading
-from casd.catalogue.sqlite.rows import in_list, micros, number_after, time_or_none
+from casd.catalogue.sqlite.rows import in_list, micros, number_after, payload_state, time_or_none
 from casd.catalogue.sqlite.writer import Touched, Writer
 from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals
 from casd.errors import NameNotFound, StorageFailed
 from casd.model import (
     JSON,
     Blob,
+    BlobState,
     Digest,
     Guard,
     NamedKey,
@@ -291,6 +292,11 @@ class SqliteCatalogue(SqliteReading):
     async def forget_payload(self, digest: Digest, now: datetime) -> bool:
         at = micros(now)
         return await self._writer.write(blobs.forget_payload, digest, at)
+
+    async def payload_states(self, digests: Collection[Digest]) -> dict[Digest, BlobState]:
+        listed, values = in_list([digest.raw for digest in digests], "digest")
+        sql = f"SELECT digest, quarantined_at FROM payload WHERE digest IN {listed}"
+        return {Digest(raw): payload_state(at) for raw, at in await self._listings.rows(sql, values)}
 
     async def known_payloads(self, digests: Collection[Digest]) -> set[Digest]:
         listed, values = in_list([digest.raw for digest in digests], "digest")

@@ -61,13 +61,17 @@ def blob_of(row: Row) -> Blob:
         size=row[5],
         content_type=row[6],
         filename=row[7],
-        state=BlobState.CREATED if row[8] is None else BlobState.ERROR,
+        state=payload_state(row[8]),
         holds_itself=bool(row[9]),
         was_let_go=bool(row[10]),
         version_count=row[11],
         created_at=time_of(row[12]),
         expires_at=time_or_none(row[13]),
     )
+
+
+def payload_state(quarantined_at: int | None) -> BlobState:
+    return BlobState.CREATED if quarantined_at is None else BlobState.ERROR
 
 
 def version_of(row: Row) -> Version:

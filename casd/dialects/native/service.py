@@ -8,6 +8,8 @@ from aiohttp import web
 from casd import __version__
 from casd.catalogue.values import Expired
 from casd.errors import CasdError, StorageFull
+from casd.judging import Verdict
+from casd.store import BlobStore
 from casd.upkeep import CollectionReport, Run
 from casd.web.answers import json_response, time_text
 from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, WORDS, principal_of, store_of
@@ -98,10 +100,24 @@ async def status(request: web.Request) -> web.StreamResponse:
                 "announced_bytes": unfinished.announced_bytes,
                 "active": uploads.active,
             },
+            "reads": reads_json(store),
             "queues": queues(request),
             "upkeep": upkeep_runs(request),
         }
     )
+
+
+def reads_json(store: BlobStore) -> dict[str, int]:
+    """What checking found since the start."""
+    judge, counts = store.judge, store.reads.counts
+    return {
+        "checked_blocks": counts.blocks,
+        "mismatches": counts.mismatches,
+        "wrong_in_memory": counts.reread,
+        "judging": judge.running,
+        **{f"judged_{verdict.value}": judge.verdicts[verdict] for verdict in Verdict if verdict is not Verdict.UNKNOWN},
+        "rewritten_block_lists": judge.rewritten,
+    }
 
 
 def queues(request: web.Request) -> dict[str, int]:
