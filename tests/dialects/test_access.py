@@ -481,7 +481,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made.wire.connection.close()
     assert daemon.stop() == 0, daemon.log
     assert "Traceback" not in daemon.log
-    assert " ERROR " not in daemon.log
+    # But for the payloads that were taken away, to have something in quarantine.
+    assert not [line for line in daemon.log.splitlines() if " ERROR " in line and "payload" not in line]
 
 
 @pytest.fixture
