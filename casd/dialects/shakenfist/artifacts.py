@@ -137,8 +137,8 @@ async def limit_versions(request: web.Request) -> web.StreamResponse:
 
 async def share(request: web.Request) -> web.StreamResponse:
     info = await owned(request)
-    if info.namespace != SYSTEM:
-        raise Forbidden(f"only artifacts of the namespace {SYSTEM} can be shared")
+    if info.namespace != SYSTEM or not principal_of(request).is_admin:
+        raise Forbidden(f"only administrators share, and only artifacts of the namespace {SYSTEM}")
     return await answer(request, await set_shared(request, info, True))
 
 

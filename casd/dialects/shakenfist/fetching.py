@@ -97,7 +97,7 @@ class Fetches:
     async def _publish(self, fetch: Fetch, response: aiohttp.ClientResponse) -> None:
         store, limit_bytes = self._store, self._limits.max_body_bytes
         size = checked_size(response, limit_bytes)
-        about = Description(content_type(response), fetch.url.name or None)
+        about = Description(content_type(response), last_segment(fetch.url))
         more: dict[str, Any] = {"expected": Expected(size), "naming": fetch.naming}
         async with await store.stage(size) as staged:
             await pump(response.content.readany, staged, limit_bytes)
@@ -184,6 +184,10 @@ def checked_size(response: aiohttp.ClientResponse, limit_bytes: int) -> int | No
     if size is not None and size > limit_bytes:
         raise TooLarge("what is there", limit_bytes)
     return size
+
+
+def last_segment(url: URL) -> str | None:
+    return url.path.rstrip("/").rpartition("/")[2] or None
 
 
 def content_type(response: aiohttp.ClientResponse) -> str:

@@ -90,6 +90,13 @@ def test_what_is_at_a_url_becomes_an_artifact_that_remembers_it(we: Party, upstr
     assert has_payload(we.daemon, data)
 
 
+def test_an_encoded_slash_makes_no_folder_in_a_file_s_name(we: Party, upstream: Upstream) -> None:
+    view = cache(we.writer, put(upstream, "/x/..%2Fetc%2fpasswd", b"x")).json
+
+    blob = we.writer.ask("GET", f"/v1/blobs/{view['blob_uuid']}").json
+    assert (view["name"], blob["filename"]) == ("passwd", "passwd")
+
+
 def test_equal_bytes_add_no_version_and_others_do(we: Party, upstream: Upstream) -> None:
     url = put(upstream, f"/{we.namespace}/disk", b"one")
 

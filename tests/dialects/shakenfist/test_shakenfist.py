@@ -604,6 +604,19 @@ def test_an_administrator_stores_for_others_and_says_who_sees_it(us: Party, them
         system.ask("DELETE", f"/artifacts/{shared['uuid']}")
 
 
+def test_only_administrators_share_even_what_is_of_system(us: Party) -> None:
+    us.admin.ask("POST", "/auth/namespaces", {"namespace": "system"})
+    body = {"name": "w", "role": "writer", "namespaces": ["system"]}
+    writer = us.admin.ask("POST", "/v1/tokens", body).json["token"]
+
+    with access(us.daemon, "system", writer) as wire:
+        view = made(wire, us.namespace, b"x")
+        refusal(wire.ask("GET", "/blobs"), 401)
+        refusal(wire.ask("POST", f"/artifacts/{view['uuid']}/share"), 403)
+        refusal(wire.ask("POST", "/auth/namespaces/system/keys", {"key_name": "a", "key": "b"}), 401)
+        assert wire.ask("DELETE", f"/artifacts/{view['uuid']}").status == 200
+
+
 def test_an_answer_that_was_lost_can_be_asked_for_again(us: Party) -> None:
     uuid = us.writer.ask("POST", "/upload").json["uuid"]
     us.writer.ask("POST", f"/upload/{uuid}", b"x")
