@@ -161,6 +161,9 @@ class MemoryStaged:
         self._durable = self.size
         return self.size
 
+    async def hash_all(self) -> None:
+        await self._step()
+
     async def seal(self, expected: Expected = ANYTHING) -> Receipt:
         await self._step()
         if expected.size is not None and expected.size != self.size:

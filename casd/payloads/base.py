@@ -98,6 +98,9 @@ class Staged(Protocol):
     async def sync(self) -> int:
         """Return the size, which now survives a power cut together with the bytes before it."""
 
+    async def hash_all(self) -> None:
+        """All that is there is hashed. A caller that is cancelled does not stop that. Raises StorageFailed."""
+
     async def seal(self, expected: Expected = ANYTHING) -> Receipt:
         """Return the receipt; the bytes are hashed, checked against `expected` and synced.
 
@@ -139,7 +142,7 @@ class PayloadStore(Protocol):
         """
 
     async def reopen(self, id: str, offset: int, size: int | None = None) -> Staged:
-        """Return the stage that was kept, cut back to `offset` durable bytes, with nothing hashed yet.
+        """Return the stage that was kept, cut back to `offset` durable bytes, with nothing hashed in another process.
 
         What is missing to `size` is reserved. Raises StageMissing if it is not there or shorter, StorageFull.
         """

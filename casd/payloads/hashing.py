@@ -12,7 +12,7 @@ import xxhash
 from casd.errors import DigestMismatch
 from casd.model import BLOCK_SIZE, Digest, Expected, Receipt
 
-CHECKPOINTS = 64  # kept per hasher, about 1 KiB each; the oldest go first
+CHECKPOINTS = 16  # kept per hasher, about 2 KiB each; the oldest go first
 
 
 class Checkpoint(NamedTuple):
@@ -38,19 +38,20 @@ class PayloadHasher:
         self._blocks = bytearray()
         self._checkpoints = [self._checkpoint()]
 
-    def update_sha512(self, data: bytes) -> None:
+    def update_sha512(self, data: bytes, start: int) -> None:
+        """One lane; `start` is the offset of `data`."""
         self._sha512.update(data)
 
-    def update_rest(self, data: bytes) -> None:
-        """The other lane. `self.size` is still the offset at which `data` starts."""
+    def update_rest(self, data: bytes, start: int) -> None:
+        """The other lane."""
         self._sha256.update(data)
         self._xxh3_128.update(data)
         view = memoryview(data)
-        start, room = 0, BLOCK_SIZE - self.size % BLOCK_SIZE
-        while start < len(view):
-            part = view[start : start + room]
+        at, room = 0, BLOCK_SIZE - start % BLOCK_SIZE
+        while at < len(view):
+            part = view[at : at + room]
             self._block.update(part)
-            start += len(part)
+            at += len(part)
             if len(part) == room:
                 self._blocks += self._block.digest()
                 self._block.reset()
@@ -58,8 +59,8 @@ class PayloadHasher:
 
     def update(self, data: bytes) -> None:
         """Both lanes, one after the other."""
-        self.update_sha512(data)
-        self.update_rest(data)
+        self.update_sha512(data, self.size)
+        self.update_rest(data, self.size)
         self.size += len(data)
 
     def keep(self) -> None:
@@ -75,6 +76,10 @@ class PayloadHasher:
             at = bisect.bisect_right(self._checkpoints, offset, key=lambda point: point.offset)
             del self._checkpoints[at:]
         self._restore(self._checkpoints[-1])
+
+    def forget_kept(self) -> None:
+        """Have no way back but to the beginning, and take little memory."""
+        del self._checkpoints[1:]
 
     def digest(self) -> Digest:
         """Of all bytes so far. The hasher can go on."""

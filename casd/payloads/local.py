@@ -24,6 +24,7 @@ from casd.errors import InvalidInput, PayloadMissing, PayloadUnreadable, StageMi
 from casd.model import JSON, Digest, Quarantined, Stored
 from casd.payloads import quarantine
 from casd.payloads.folders import DurableFolders, disk_call, fsync_folder, storage_error
+from casd.payloads.hashing import PayloadHasher
 from casd.payloads.reading import UNREADABLE, LocalPayload, identity_of
 from casd.payloads.space import Claim, Space
 from casd.payloads.staged import SMALL_BYTES, LocalStaged, Place
@@ -32,6 +33,7 @@ from casd.tasks import to_the_end
 log = logging.getLogger(__name__)
 
 DISK_THREADS = 32  # so many fsyncs can wait at once; a disk that merges them serves 32 clients in the time of a few
+REMEMBERED = 1024  # hashers of suspended stages, 2 KiB each and 8 KiB a GiB: going on with one reads nothing again
 KNOWN_WARM = 4096  # digests whose directory entry and inode were used lately: opening them inline takes 8 us
 CHECK_THREADS = 4  # what is read to be checked waits for the disk here
 COPY_STEP_BYTES = 64 << 20
@@ -52,6 +54,7 @@ class LocalPayloads:
         self._disk = ThreadPoolExecutor(DISK_THREADS, "casd-disk")
         self._hashing = ThreadPoolExecutor(os.cpu_count() or 1, "casd-hash")
         self._checking = ThreadPoolExecutor(CHECK_THREADS, "casd-check")
+        self._hashers: OrderedDict[str, PayloadHasher] = OrderedDict()  # of stages that were suspended
         self._warm: OrderedDict[Digest, None] = OrderedDict()
 
     @classmethod
@@ -89,7 +92,10 @@ class LocalPayloads:
         except BaseException:
             claim.release()
             raise
-        return LocalStaged(id, self._place(), claim, is_kept=True, file=file, size=offset)
+        hasher = self._hashers.pop(id, None)
+        if hasher is not None and hasher.size > offset:
+            hasher.rewind(offset)
+        return LocalStaged(id, self._place(), claim, is_kept=True, file=file, size=offset, hasher=hasher)
 
     async def _claim(self, size: int) -> Claim:
         """Raises StorageFull."""
@@ -119,7 +125,13 @@ class LocalPayloads:
         return file
 
     def _place(self) -> Place:
-        return Place(self._incoming, self._commit, self._space, self._disk, self._hashing)
+        return Place(self._incoming, self._commit, self._space, self._disk, self._hashing, self._remember)
+
+    def _remember(self, id: str, hasher: PayloadHasher) -> None:
+        hasher.forget_kept()
+        self._hashers[id] = hasher
+        if len(self._hashers) > REMEMBERED:
+            self._hashers.popitem(last=False)
 
     def _commit(self, staged: Path, digest: Digest, is_kept: bool) -> Hashable:
         target = self._path(digest)
@@ -165,6 +177,7 @@ class LocalPayloads:
         return data
 
     async def drop_stage(self, id: str) -> None:
+        self._hashers.pop(id, None)
         await self._run("removal of a stage", (self._incoming / id).unlink, True)
 
     async def clear_stages(self, keep: Collection[str] = ()) -> int:

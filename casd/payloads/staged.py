@@ -6,7 +6,6 @@ three threads (0.7 GB/s for SHA-512, 1.4 for SHA-256, 11 for XXH3; a write costs
 
 import asyncio
 import logging
-import os
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,9 +16,11 @@ from typing import Any, Self, TypeVar, TypeVarTuple
 from casd.errors import SizeMismatch, StorageFailed
 from casd.model import Digest, Expected, Receipt
 from casd.payloads.base import ANYTHING
-from casd.payloads.folders import disk_call, fsync_folder
+from casd.payloads.behind import HashingBehind
+from casd.payloads.folders import disk_call
 from casd.payloads.hashing import PayloadHasher, check_digests
 from casd.payloads.space import Claim, Space
+from casd.payloads.stage_file import StageFile
 from casd.tasks import to_the_end
 
 log = logging.getLogger(__name__)
@@ -27,11 +28,9 @@ log = logging.getLogger(__name__)
 SMALL_BYTES = 64 << 10  # what is smaller waits in memory and is written by `seal`: one thread hop, not three
 SPLIT_BYTES = 128 << 10  # below this a second thread costs more than it saves (a hop is 40-80 us, SHA-512 0.7 GB/s)
 REREAD_BYTES = 4 << 20  # how much a catch-up reads at a time
-CATCH_UP_BYTES = 64 << 20  # a longer unhashed prefix waits for `seal`, so that no append takes minutes
+CATCH_UP_BYTES = 4 << 20  # a longer unhashed prefix is hashed behind the writes, so that no append takes long
 FLUSH_BYTES = 64 << 20  # so much is on its way to the disk while more arrives; the kernel alone would begin at `seal`
-# One write. A longer one makes the kernel take large folios, which a virtual machine seems to fetch from its host anew:
-# 1.8 CPU seconds per GiB with 1 MiB, 0.4 with 64 KiB (ext4, Linux 6.18).
-WRITE_BYTES = 64 << 10
+
 
 Args = TypeVarTuple("Args")
 R = TypeVar("R")
@@ -46,30 +45,41 @@ class Place:
     space: Space
     disk: ThreadPoolExecutor
     hashing: ThreadPoolExecutor
+    remember: Callable[[str, PayloadHasher], None]  # for when a stage of that id is opened again
 
 
 class LocalStaged:
     """See `payloads.base.Staged`."""
 
     def __init__(
-        self, id: str, place: Place, claim: Claim, *, is_kept: bool = False, file: int | None = None, size: int = 0
+        self,
+        id: str,
+        place: Place,
+        claim: Claim,
+        *,
+        is_kept: bool = False,
+        file: int | None = None,
+        size: int = 0,
+        hasher: PayloadHasher | None = None,
     ) -> None:
-        """`file` is an open descriptor with `size` durable bytes, None for a stage without a file yet."""
+        """`file` is an open descriptor with `size` durable bytes, None for a stage without a file yet.
+
+        `hasher` has seen its first bytes, as many as it says.
+        """
         self._id = id
         self._place = place
-        self._path = place.incoming / id
         self._claim = claim
-        self._file = file
+        self._file = StageFile(place.incoming / id, place.space, claim, file)
         self._size = size
         self._held: list[bytes] = []  # the first SMALL_BYTES, while nothing is on disk
-        self._hasher = PayloadHasher()
+        self._hasher = hasher or PayloadHasher()
+        self._behind = HashingBehind(self._hasher, place.hashing, self._start)
+        self._is_hashing = False  # on the way in: if that was cut short, the hasher has seen nobody knows what
         self._is_kept = is_kept
         self._durable = size
         self._durable_digest = self._digest()
         self._flushing = 0  # what the flush under way will have made durable
         self._flushing_digest: Digest | None = None
-        self._has_entry = file is not None  # there is a file in incoming/
-        self._is_named = file is not None  # that entry is durable
         self._in_flight: set[asyncio.Future[Any]] = set()
         self._flush: asyncio.Future[None] | None = None
         self._unflushed = 0  # bytes written since the last flush began
@@ -93,6 +103,8 @@ class LocalStaged:
 
     @property
     def durable_digest(self) -> Digest | None:
+        if self._durable_digest is None and self._durable == self._size and not self._is_hashing:
+            self._durable_digest = self._digest()
         return self._durable_digest
 
     # -- writing ------------------------------------------------------------------------------------------
@@ -114,7 +126,7 @@ class LocalStaged:
         await self._ready()
         if not data:
             return
-        if self._file is None:
+        if not self._file.is_open:
             if offset == self._size and self._size + len(data) <= SMALL_BYTES and not self._is_kept:
                 self._held.append(data)
                 self._size += len(data)
@@ -127,26 +139,36 @@ class LocalStaged:
             await self._flush_behind()
         self._forget_durable(offset)
         hasher = self._hasher
+        if offset < self._size:
+            await self._behind.stop()  # it may be reading what is overwritten now
         if offset < hasher.size:
-            self._hasher.rewind(offset)
-        if catches_up and hasher.size < offset <= hasher.size + CATCH_UP_BYTES:
-            await self._run("read", self._catch_up, offset)
-        if offset != hasher.size:  # out of order: `seal` reads it again
-            await self._run("write", self._pwrite, offset, data)
+            hasher.rewind(offset)
+        if catches_up and hasher.size < offset and self._file.is_open:
+            if offset - hasher.size > CATCH_UP_BYTES:
+                self._behind.begin(self._file.read, lambda: self._size)
+            elif not self._behind.is_running:
+                await self._hash_inline(self._run("read", self._catch_up, offset))
+        if offset != hasher.size or self._behind.is_running:  # it is read again, behind this or by `seal`
+            await self._run("write", self._file.write, offset, data)
         elif len(data) < SPLIT_BYTES:
-            await self._run("write", self._write_and_hash, offset, data)
+            await self._hash_inline(self._run("write", self._write_and_hash, offset, data))
         else:
             pool = self._place.hashing
             lanes = [
-                self._start(pool, "hash", hasher.update_sha512, data),
-                self._start(pool, "hash", hasher.update_rest, data),
-                self._start(self._place.disk, "write", self._pwrite, offset, data),
+                self._start(pool, "hash", hasher.update_sha512, data, offset),
+                self._start(pool, "hash", hasher.update_rest, data, offset),
+                self._start(self._place.disk, "write", self._file.write, offset, data),
             ]
-            await asyncio.shield(asyncio.gather(*lanes))
+            await self._hash_inline(asyncio.shield(asyncio.gather(*lanes)))
             hasher.size += len(data)
         self._size = max(self._size, offset + len(data))
         self._claim.written(len(data))
         self._unflushed += len(data)
+
+    async def _hash_inline(self, work: Awaitable[object]) -> None:
+        self._is_hashing = True
+        await work
+        self._is_hashing = False
 
     async def _flush_behind(self) -> None:
         """Have the disk work while more arrives, one flush at a time; its failure is the stage's."""
@@ -154,11 +176,10 @@ class LocalStaged:
         if self._flush is not None:
             await asyncio.shield(self._flush)
         self._unflushed = 0
-        assert self._file is not None
         if not self._is_kept:  # nobody looks for its entry after a power cut
-            self._flush = self._start(self._place.disk, "fdatasync", os.fdatasync, self._file)
+            self._flush = self._start(self._place.disk, "fdatasync", self._file.flush)
             return
-        self._flush = self._start(self._place.disk, "fdatasync", self._fdatasync)
+        self._flush = self._start(self._place.disk, "fdatasync", self._file.sync)
         self._flushing, self._flushing_digest = self._size, self._digest()
         self._flush.add_done_callback(self._flushed)
 
@@ -178,7 +199,7 @@ class LocalStaged:
 
     async def _spill(self) -> None:
         """Make the file and write what was held in memory."""
-        await self._guarded(self._run("stage", self._create))
+        await self._guarded(self._run("stage", self._file.create))
         if self._held:
             await self._guarded(self._write(0, b"".join(self._held)))
         self._held.clear()  # not earlier: a cancelled call must not lose them
@@ -187,27 +208,40 @@ class LocalStaged:
         await self._ready()
         if size > self._size:
             raise ValueError(f"a stage of {self._size} bytes cannot be truncated to {size}")
-        if self._file is None:
+        if not self._file.is_open:
             self._held = [b"".join(self._held)[:size]]
         else:
+            await self._behind.stop()
             if size < self._hasher.size:
                 self._hasher.rewind(size)
             self._forget_durable(size)
             self._size = size  # before the call: if it is cancelled it happens all the same
-            await self._guarded(self._run("truncate", os.ftruncate, self._file, size))
+            await self._guarded(self._run("truncate", self._file.truncate, size))
         self._size = size
 
     async def sync(self) -> int:
         await self._ready()
-        if self._file is None:
+        if not self._file.is_open:
             await self._spill()
         if self._flush is not None:
             await self._guarded(asyncio.shield(self._flush))
-        await self._guarded(self._run("fdatasync", self._fdatasync))
+        await self._guarded(self._run("fdatasync", self._file.sync))
         self._durable, self._durable_digest = self._size, self._digest()
         if self._durable_digest is not None:
             self._hasher.keep()
         return self._size
+
+    async def hash_all(self) -> None:
+        await self._ready()
+        if self._file.is_open:
+            await self._hash_rest()
+
+    async def _hash_rest(self) -> None:
+        try:
+            await self._behind.finish(self._file.read, lambda: self._size)
+        except StorageFailed:
+            await self._give_up()
+            raise
 
     # -- the end ------------------------------------------------------------------------------------------
 
@@ -218,7 +252,10 @@ class LocalStaged:
             raise SizeMismatch(f"{self._size} bytes arrived, {expected.size} were announced; nothing was kept")
         if self._flush is not None:
             await self._guarded(asyncio.shield(self._flush))
+        if self._file.is_open:
+            await self._hash_rest()
         receipt = await self._guarded(self._run("write and fsync", self._seal, expected))
+        self._durable, self._durable_digest = self._size, receipt.digest
         self._receipt = receipt
         return receipt
 
@@ -227,38 +264,44 @@ class LocalStaged:
             raise RuntimeError("commit wants a sealed stage, once")
         try:
             identity = await self._guarded(
-                self._run("commit", self._place.commit, self._path, self._receipt.digest, self._is_kept)
+                self._run("commit", self._place.commit, self._file.path, self._receipt.digest, self._is_kept)
             )
         except asyncio.CancelledError:
             if self._in_flight:  # the caller holds the digest's lock: it must not let go before the thread is done
                 await asyncio.wait(self._in_flight)
             raise
         self._is_spent = True
-        self._has_entry = self._is_kept
+        self._file.has_entry = self._is_kept
         self._claim.release()
         return identity
 
     async def suspend(self) -> None:
         assert self._is_kept
-        await self._let_go(self._close)
+        is_sound = not (self._is_spent or self._is_torn or self._is_hashing or self._failure)
+        await self._let_go(self._file.close)
+        if is_sound:
+            if self._hasher.size > self._durable:
+                self._hasher.rewind(self._durable)
+            self._place.remember(self._id, self._hasher)
 
     async def discard(self) -> None:
-        await self._let_go(self._drop)
+        await self._let_go(self._file.drop)
 
     async def _let_go(self, how: Callable[[], None]) -> None:
         """Spend the stage, to the end even if the caller is cancelled."""
         self._claim.release()
         self._is_spent = True
         self._held.clear()
-        if not self._has_entry and not self._in_flight:
+        if not self._file.has_entry and not self._in_flight:
             return
         await to_the_end(self._after_threads(how))
 
     async def _after_threads(self, how: Callable[[], None]) -> None:
+        await self._behind.stop()
         if self._in_flight:
             # A thread may still write: closing its descriptor now would let it write to whoever gets the number next.
             await asyncio.wait(self._in_flight)
-        if self._has_entry:
+        if self._file.has_entry:
             try:
                 await self._run("letting go of a stage", how)
             except StorageFailed as error:  # the next start removes it
@@ -274,62 +317,27 @@ class LocalStaged:
 
     # -- in threads ---------------------------------------------------------------------------------------
 
-    def _create(self) -> None:
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(self._path, flags, 0o600)
-        self._has_entry = True
-
-    def _pwrite(self, offset: int, data: bytes) -> None:
-        assert self._file is not None
-        self._place.space.check(len(data), self._claim.remaining)
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._file, view[:WRITE_BYTES], offset)
-            offset += written
-            view = view[written:]
-
     def _write_and_hash(self, offset: int, data: bytes) -> None:
-        self._pwrite(offset, data)
+        self._file.write(offset, data)
         self._hasher.update(data)
 
-    def _fdatasync(self) -> None:
-        assert self._file is not None
-        os.fdatasync(self._file)
-        if not self._is_named:
-            fsync_folder(self._path.parent)
-            self._is_named = True
-
     def _catch_up(self, stop: int) -> None:
-        """Hash what is on disk and was not hashed on its way in."""
-        assert self._file is not None
         while (start := self._hasher.size) < stop:
-            data = os.pread(self._file, min(REREAD_BYTES, stop - start), start)
-            if not data:
-                raise StorageFailed(f"stage {self._id} is shorter than the {stop} bytes that were written")
-            self._hasher.update(data)
+            self._hasher.update(self._file.read(start, min(REREAD_BYTES, stop - start)))
 
     def _seal(self, expected: Expected) -> Receipt:
-        if self._file is None:
-            self._create()
+        if not self._file.is_open:
+            self._file.create()
             self._write_and_hash(0, b"".join(self._held))
-        assert self._file is not None
-        self._catch_up(self._size)
         receipt = self._hasher.receipt()
         check_digests(receipt, expected)
-        os.fsync(self._file)
-        os.close(self._file)
-        self._file = None
+        self._file.seal()
         return receipt
 
-    def _close(self) -> None:
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def _drop(self) -> None:
-        self._close()
-        self._path.unlink(missing_ok=True)
-        self._has_entry = False
+    def _restore(self) -> None:
+        self._file.truncate(self._size)
+        if self._held:
+            self._file.write(0, b"".join(self._held))
 
     # -- helpers ------------------------------------------------------------------------------------------
 
@@ -348,17 +356,13 @@ class LocalStaged:
         if self._failure is not None:
             await self._give_up()
             raise self._failure
-        self._hasher.rewind()  # at or before whatever the cancelled call began to write
-        if self._file is not None:
+        if self._is_hashing:
+            self._hasher.rewind()  # at or before whatever the cancelled call began to write
+            self._is_hashing = False
+        if self._file.is_open:
             await self._guarded(self._run("undoing a cancelled write", self._restore))
             self._held.clear()
         self._is_torn = False
-
-    def _restore(self) -> None:
-        assert self._file is not None
-        os.ftruncate(self._file, self._size)
-        if self._held:
-            self._pwrite(0, b"".join(self._held))
 
     def _start(
         self, pool: ThreadPoolExecutor, what: str, call: Callable[[*Args], R], *args: *Args
@@ -382,7 +386,7 @@ class LocalStaged:
 
         So is a file whose entry was never synced: the kernel may have dropped it and call the folder clean.
         """
-        await self._let_go(self._close if self._is_kept and self._is_named else self._drop)
+        await self._let_go(self._file.close if self._is_kept and self._file.is_named else self._file.drop)
 
     async def _guarded(self, work: Awaitable[R]) -> R:
         """Return what `work` gives; if a disk call failed in it, the bytes are gone and so is the stage."""

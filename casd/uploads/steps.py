@@ -82,6 +82,14 @@ class Steps:
             session.upload = replace(upload, offset=offset, expires_at=expires_at, prefix=prefix)
         session.recorded_at = asyncio.get_running_loop().time()
 
+    async def record_prefix(self, session: Session) -> None:
+        """The digest of what is there is recorded; all is hashed."""
+        upload, staged = session.upload, session.staged
+        prefix = staged.durable_digest if staged is not None and staged.durable_size == upload.offset else None
+        if prefix is not None:
+            await self._store.catalogue.set_upload_offset(upload.uuid, upload.offset, upload.expires_at, prefix)
+            session.upload = replace(upload, prefix=prefix)
+
     def record_behind(self, session: Session) -> None:
         """Record what a flush has made durable, while more arrives."""
         is_recording = session.recording is not None and not session.recording.done()

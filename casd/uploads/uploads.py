@@ -148,6 +148,23 @@ class Uploads:
                 await to_the_end(self.steps.forget_lost(session))
             return session.upload
 
+    async def with_prefix(self, principal: Principal, upload: Upload) -> Upload:
+        """The upload, with the digest of what is there; it is read again if need be, unless its client comes back.
+
+        Whoever is cancelled meanwhile finds more of it done the next time. Raises as `upload`, UploadBusy,
+        StorageFull, StorageFailed.
+        """
+        async with self.turn(principal, upload.uuid) as session:
+            turn = session.turn
+            assert turn is not None
+            if session.upload.blob is None and session.upload.prefix is None:
+                staged = await to_the_end(self.steps.open(session))
+                async with turn.waiting_for_bytes():
+                    await staged.hash_all()
+                if not turn.is_ended_early:
+                    await to_the_end(self.steps.record_prefix(session))
+            return session.upload
+
     def is_receiving(self, uuid: UUID) -> bool:
         """Whether a client is sending bytes to the upload."""
         return self._sessions.is_receiving(uuid)

@@ -22,7 +22,7 @@ class LocalBackend:
         return await LocalPayloads.create(self.root, reserve_bytes=0)
 
     def abandon(self, staged: Staged) -> None:
-        os.close(staged._file)  # type: ignore[attr-defined] # the kernel does it for a process that dies
+        staged._file.close()  # type: ignore[attr-defined] # the kernel does it for a process that dies
 
     def stages(self) -> set[str]:
         return set(os.listdir(self.root / "incoming"))

@@ -308,23 +308,6 @@ async def test_a_small_payload_is_written_with_one_call(store: LocalPayloads, sp
         assert spy.named("pwrite") == [("pwrite", "incoming/small")]
 
 
-async def test_a_long_prefix_that_was_not_hashed_waits_for_the_seal(
-    store: LocalPayloads, root: Path, spy: DiskSpy, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(staged_module, "CATCH_UP_BYTES", 100_000)
-    monkeypatch.setattr(staged_module, "REREAD_BYTES", 70_001)
-    data = some_bytes(500_000)
-    (root / "incoming" / "resumed").write_bytes(data[:200_000])
-
-    async with await store.reopen("resumed", 200_000) as staged:
-        await staged.append(data[200_000:])
-        reads_before_seal = spy.named("pread")
-        receipt = await staged.seal()
-
-    assert receipt == receipt_of(data)
-    assert reads_before_seal == []
-
-
 async def test_a_short_prefix_that_was_not_hashed_is_read_with_the_next_append(
     store: LocalPayloads, root: Path, spy: DiskSpy
 ) -> None:

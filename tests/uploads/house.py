@@ -61,6 +61,10 @@ class House:
 
     async def restart(self) -> None:
         """The process dies between two requests, and the next one starts."""
+        for session in self.uploads._sessions._sessions.values():
+            staged: Any = session.staged
+            if staged is not None:
+                await staged._behind.stop()  # no thread may read from a descriptor that is somebody else's next
         self.die()
         await self.uploads.start()
 
@@ -72,8 +76,7 @@ class House:
             staged: Any = session.staged
             if staged is not None:
                 staged._claim.release()
-                if staged._file is not None:
-                    os.close(staged._file)
+                staged._file.close()
         self.uploads = self._new_uploads()
 
     # -- requests -----------------------------------------------------------------------------------------
@@ -81,10 +84,17 @@ class House:
     async def create(self, size: int | None = None, who: Principal = ALICE, **facts: Any) -> Upload:
         return await self.uploads.create(who, NewUpload("alice", size, **facts))
 
-    async def append(self, upload: Upload, data: bytes, at: int | None = None, who: Principal = ALICE) -> Upload:
+    async def append(
+        self,
+        upload: Upload,
+        data: bytes,
+        at: int | None = None,
+        who: Principal = ALICE,
+        driver: str | None = None,
+    ) -> Upload:
         """Append where the upload ends, unless told where."""
-        offset = (await self.uploads.upload(who, upload.uuid)).offset if at is None else at
-        async with self.uploads.appending(who, upload.uuid, offset) as appending:
+        offset = (await self.uploads.upload(who, upload.uuid, driver)).offset if at is None else at
+        async with self.uploads.appending(who, upload.uuid, offset, driver) as appending:
             await take(appending, data)
         return appending.upload
 
@@ -143,14 +153,17 @@ async def take(appending: Appending, data: bytes) -> None:
 class Sender:
     """A request that is under way: it takes pieces until it is told to end, and then says how it ended."""
 
-    def __init__(self, house: House, upload: Upload, offset: int, who: Principal = ALICE) -> None:
+    def __init__(
+        self, house: House, upload: Upload, offset: int, who: Principal = ALICE, driver: str | None = None
+    ) -> None:
         self._pieces: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._house = house
+        self._driver = driver
         self._began = asyncio.Event()
         self.task = asyncio.create_task(self._run(upload, offset, who))
 
     async def _run(self, upload: Upload, offset: int, who: Principal) -> int:
-        async with self._house.uploads.appending(who, upload.uuid, offset) as appending:
+        async with self._house.uploads.appending(who, upload.uuid, offset, self._driver) as appending:
             self._began.set()
             while (piece := await self._pieces.get()) is not None:
                 await take(appending, piece)

@@ -175,6 +175,71 @@ async def test_another_client_takes_over_when_nothing_has_arrived_for_some_time(
     assert await house.became(await house.complete(upload)) == b"abcdef"
 
 
+# -- two clients of one token -----------------------------------------------------------------------------------------
+
+
+async def test_a_running_client_is_not_cut_off_by_another_of_its_token(house: House) -> None:
+    upload = await house.create()
+    sender = await Sender(house, upload, 0, driver="one").began()
+    await sender.send(b"abc")
+
+    assert (await house.uploads.upload(ALICE, upload.uuid, "two")).offset == 0
+    for interfering in (
+        house.append(upload, b"x", at=0, driver="two"),
+        house.uploads.terminate(ALICE, upload.uuid, "two"),
+        house.uploads.complete(ALICE, upload.uuid, driver="two"),
+        house.uploads.announce(ALICE, upload.uuid, 9, "two"),
+    ):
+        with pytest.raises(UploadBusy):
+            await interfering
+
+    assert await sender.end() == 3
+    await house.append(upload, b"def", at=3, driver="two")
+    assert await house.became(await house.complete(upload)) == b"abcdef"
+
+
+@pytest.mark.parametrize(("older", "newer"), [("one", "one"), ("one", None), (None, "one")])
+async def test_who_is_the_same_client_or_does_not_say_cuts_the_older_request_off(
+    house: House, older: str | None, newer: str | None
+) -> None:
+    upload = await house.create()
+    sender = await Sender(house, upload, 0, driver=older).began()
+    await sender.send(b"abc")
+
+    assert (await house.uploads.upload(ALICE, upload.uuid, newer)).offset == 3
+
+    await is_cut_off(sender, 3)
+
+
+async def test_another_client_of_the_token_takes_over_when_nothing_has_arrived_for_some_time(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = await house.create()
+    silent = await Sender(house, upload, 0, driver="one").began()
+    await silent.send(b"abc")
+
+    monkeypatch.setattr(turns, "TAKE_OVER_S", 0.0)
+
+    await house.append(upload, b"def", at=3, driver="two")
+    await is_cut_off(silent, 3)
+
+
+async def test_of_ten_clients_that_send_the_same_nobody_is_cut_off_while_bytes_arrive(house: House) -> None:
+    upload = await house.create(len(DATA))
+    sender = await Sender(house, upload, 0, driver="the first").began()
+
+    async def try_once(number: int) -> None:
+        with pytest.raises(UploadBusy):
+            await house.append(upload, DATA[:10], at=0, driver=f"client {number}")
+
+    for start in range(0, len(DATA), 100_000):
+        await sender.send(DATA[start : start + 100_000])
+        await asyncio.gather(*(try_once(number) for number in range(9)))
+
+    assert await sender.end() == len(DATA)
+    assert await house.became(await house.complete(upload)) == DATA
+
+
 # -- what is being completed --------------------------------------------------------------------------------------
 
 

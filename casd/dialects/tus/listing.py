@@ -1,17 +1,24 @@
 """Unfinished uploads by their content, so that a client goes on that has kept no URL, or is on another machine."""
 
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+
 from aiohttp import web
 
+from casd.auth import Principal
 from casd.dialects.tus.asking import uploads_of
 from casd.dialects.tus.calls import location
-from casd.errors import InvalidInput
+from casd.errors import CasdError, InvalidInput
 from casd.held import unfinished
 from casd.model import Upload, checked_namespace
+from casd.uploads import Uploads
 from casd.web.answers import json_response, time_text
 from casd.web.keys import principal_of, store_of
 from casd.web.query import check_parameters
 from casd.web.ranges import query_number
 
+PATIENCE_S = 10.0  # reading again goes on behind it; 4 to 7 GiB
 ALGORITHMS = {"sha512": ("sha512", 128), "xxh3_128": ("xxh3-128", 32)}  # each with its number of hex digits
 
 
@@ -26,8 +33,21 @@ async def listing(request: web.Request) -> web.StreamResponse:
         query_number(request.query, "size", 0), (1 << 63) - 1
     )  # what SQLite can compare; no upload has that many
     found = await unfinished(store, principal, namespace, algorithm, value, size)
+    found = await with_prefixes(uploads, principal, found)
     items = [upload_json(upload, uploads.is_receiving(upload.uuid)) for upload in found]
     return json_response({"items": items, "next": None})
+
+
+async def with_prefixes(uploads: Uploads, principal: Principal, found: Sequence[Upload]) -> list[Upload]:
+    """As they are; the digests that are not known after a restart are found out if that is done in a while."""
+    ready = list(found)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_S):
+            for at, upload in enumerate(found):
+                if upload.prefix is None and not uploads.is_receiving(upload.uuid):
+                    with suppress(CasdError):  # its client is back, or it is gone: the listing is of a moment ago
+                        ready[at] = await uploads.with_prefix(principal, upload)
+    return [upload for upload in ready if upload.blob is None]
 
 
 def content_of(request: web.Request) -> tuple[str, bytes]:
