@@ -275,6 +275,10 @@ class CatalogueUnusable(CasdError):
     code = "catalogue-unusable"
 
 
+class CatalogueForeign(CatalogueUnusable):
+    """The catalogue is whole, but not for this casd as it runs: of another program, version or user."""
+
+
 class FolderInUse(CasdError):
     """Another daemon holds the data folder's lock."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from casd.errors import FolderUnusable
 from casd.model import Digest
 from casd.payloads.folders import fsync_folder, make_durable_tree
+from casd.payloads.survey import payload_path
 
 
 class Filling:
@@ -55,11 +56,6 @@ class Filling:
         for folder in sorted(self._touched, reverse=True):
             fsync_folder(folder)
         self._touched.clear()
-
-
-def payload_path(root: Path, digest: Digest) -> Path:
-    name = digest.hex
-    return root / "payloads" / name[:2] / name[2:4] / name
 
 
 def make_folder(path: Path, *, other: Path) -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from casd import folder
-from casd.backup.places import Filling, is_empty, make_folder, payload_path
+from casd.backup.places import Filling, is_empty, make_folder
 from casd.backup.saving import Loss
 from casd.catalogue.sqlite.copying import copy_catalogue, mark_lost
 from casd.catalogue.sqlite.offline import bytes_of, hit, payloads, reading
@@ -18,6 +18,7 @@ from casd.errors import FolderUnusable, PayloadDamaged, PayloadMissing, StorageF
 from casd.payloads.duplicating import duplicate, prove
 from casd.payloads.folders import FULL, fsync_folder, write_durably
 from casd.payloads.proving import Progress, Tell, side_by_side
+from casd.payloads.survey import payload_path
 
 
 @dataclass(slots=True)

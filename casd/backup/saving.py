@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from casd import folder
-from casd.backup.places import Filling, is_empty, make_folder, payload_path
+from casd.backup.places import Filling, is_empty, make_folder
 from casd.catalogue.sqlite.copying import copy_catalogue
 from casd.catalogue.sqlite.offline import birth_of, bytes_of, hit, payloads, reading
 from casd.catalogue.values import Hit, KnownPayload
@@ -23,6 +23,7 @@ from casd.payloads.duplicating import duplicate
 from casd.payloads.folders import FULL, fsync_folder, write_durably
 from casd.payloads.local import list_shard
 from casd.payloads.proving import Progress, Tell, pieces, side_by_side
+from casd.payloads.survey import payload_path
 
 FORMAT = 1
 ROUNDS = 3  # each wants the pin to be lost in the one before

@@ -91,6 +91,15 @@ class KnownPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class KnownUpload:
+    """An unfinished upload as its row tells of it."""
+
+    uuid: UUID
+    offset: int
+    is_in_parts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """Whom the loss of a payload hits: the first few of its blobs and versions, and how many there are in all."""
 

@@ -9,11 +9,13 @@ NOT_FOUND = 3
 NOT_ALLOWED = 4
 UNREACHABLE = 5
 DAMAGED = 6
+REPAIRED = 7
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 LEGEND = """\
 Exit codes: 0 done; 1 failed; 2 wrong usage; 3 not found; 4 not allowed, or no valid token; 5 the daemon was not
-reached, or the connection was lost for good; 6 the bytes are not those of their digest; 130 interrupted."""
+reached, or the connection was lost for good; 6 the bytes are not those of their digest, or something is wrong with a
+store; 7 it was, and is repaired; 130 interrupted."""
 
 
 _HINTS = {  # by the code of a daemon's refusal

@@ -37,6 +37,7 @@ COMMANDS = {
     "namespace": "casd.cli.namespace:namespace",
     "status": "casd.cli.operate:status",
     "gc": "casd.cli.operate:gc",
+    "fsck": "casd.cli.fsck:fsck",
     "backup": "casd.cli.backup:backup",
     "restore": "casd.cli.restore:restore",
     "quarantine": "casd.cli.quarantine:quarantine",

@@ -16,6 +16,7 @@ TOPICS = (
     "durability",
     "operations",
     "backup",
+    "fsck",
     "exit-codes",
     "python",
 )

@@ -15,7 +15,18 @@ from casd.cli.group import main
 TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
-    *("start", "configuration", "names", "tokens", "resuming", "durability", "operations", "backup", "exit-codes"),
+    *(
+        "start",
+        "configuration",
+        "names",
+        "tokens",
+        "resuming",
+        "durability",
+        "operations",
+        "backup",
+        "fsck",
+        "exit-codes",
+    ),
     "python",
 ]
 

@@ -20,7 +20,9 @@ STEP_PAGES = 2048  # 8 MiB between two signs of life
 LEAVE_OUT = ("DELETE FROM backup_pin", "DELETE FROM upload WHERE blob_uuid IS NULL")
 
 
-def copy_catalogue(source: Path, target: Path, alive: Callable[[], None]) -> None:
+def copy_catalogue(
+    source: Path, target: Path, alive: Callable[[], None], leave_out: tuple[str, ...] = LEAVE_OUT
+) -> None:
     """`target` is a whole catalogue as `source` was at one moment, checked and on the disk; what was there is gone.
 
     A writer is not held up. `alive` is called now and then. Raises CatalogueUnusable, StorageFull, StorageFailed,
@@ -30,7 +32,7 @@ def copy_catalogue(source: Path, target: Path, alive: Callable[[], None]) -> Non
         target.with_name(target.name + suffix).unlink(missing_ok=True)
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))  # it holds signing keys
     try:
-        _copy(source, target, alive)
+        _copy(source, target, alive, leave_out)
     except sqlite3.Error as error:
         raise storage_error(error) from error
     descriptor = os.open(target, os.O_RDONLY | os.O_CLOEXEC)
@@ -40,7 +42,7 @@ def copy_catalogue(source: Path, target: Path, alive: Callable[[], None]) -> Non
         os.close(descriptor)
 
 
-def _copy(source: Path, target: Path, alive: Callable[[], None]) -> None:
+def _copy(source: Path, target: Path, alive: Callable[[], None], leave_out: tuple[str, ...]) -> None:
     with closing(sqlite3.connect(target, isolation_level=None)) as copy:
         with reading(source) as db:
             # An open read transaction: otherwise each commit of the writer between two steps would begin it anew.
@@ -54,7 +56,7 @@ def _copy(source: Path, target: Path, alive: Callable[[], None]) -> None:
             raise CatalogueUnusable(f"{source} is damaged: {problems[0]}; {schema.restore(source)}")
         copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, and none beside it
         tables = {name for (name,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-        for statement in LEAVE_OUT:
+        for statement in leave_out:
             if statement.split()[2] in tables:  # a catalogue of an older casd
                 copy.execute(statement)
 

@@ -11,7 +11,6 @@ from uuid import UUID
 
 from casd.catalogue.sqlite import schema
 from casd.catalogue.values import Hit, KnownPayload
-from casd.errors import CatalogueUnusable
 from casd.model import Digest, VersionRef
 
 HIT_SHOWN = 20  # of each: a payload may have a million blobs
@@ -68,15 +67,21 @@ def problems_of(db: sqlite3.Connection) -> list[str]:
 
 def payloads(db: sqlite3.Connection, first_byte: int | None = None) -> Iterator[KnownPayload]:
     """All payloads by digest, or those whose digest begins with that byte; fetched in pages, so bounded in memory."""
-    after = b"" if first_byte is None else bytes([first_byte])
-    stop = b"\xff" * 65 if first_byte in (None, 255) else bytes([first_byte + 1])
+    values = {**digests_from(first_byte), "limit": PAGE_ROWS}
     while True:
-        rows = db.execute(SELECT_PAYLOADS, {"after": after, "stop": stop, "limit": PAGE_ROWS}).fetchall()
+        rows = db.execute(SELECT_PAYLOADS, values).fetchall()
         for digest, size, sha256, xxh3_128, is_quarantined in rows:
             yield KnownPayload(Digest(digest), size, sha256, xxh3_128, bool(is_quarantined))
         if len(rows) < PAGE_ROWS:
             return
-        after = rows[-1][0]
+        values["after"] = rows[-1][0]
+
+
+def digests_from(first_byte: int | None) -> dict[str, object]:
+    """What all digests with that first byte lie between; None for all of them."""
+    if first_byte is None:
+        return {"after": b"", "stop": b"\xff" * 65}
+    return {"after": bytes([first_byte]), "stop": bytes([first_byte + 1]) if first_byte < 255 else b"\xff" * 65}
 
 
 def bytes_of(db: sqlite3.Connection) -> int:
@@ -93,12 +98,3 @@ def hit(db: sqlite3.Connection, digest: Digest) -> Hit:
         for namespace, name, number in db.execute(SELECT_VERSIONS, values)
     )
     return Hit(blobs, versions, *db.execute(COUNT_HIT, {"digest": digest.raw}).fetchone())
-
-
-def check_schema(db: sqlite3.Connection, path: Path) -> None:
-    """Raise CatalogueUnusable unless the schema is this casd's own: an older one has other tables."""
-    applied, known = schema.schema_number(db, path), len(list(schema.migrations()))
-    if applied != known:
-        raise CatalogueUnusable(
-            f"{path} has the schema number {applied}, this casd {known}: start the daemon once, which brings it up"
-        )

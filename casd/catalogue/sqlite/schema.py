@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from casd.errors import CatalogueUnusable
+from casd.errors import CatalogueForeign, CatalogueUnusable
 
 APPLICATION_ID = 0x63617364  # "casd", in the file's header
 JOURNAL_LIMIT_BYTES = 64 << 20  # a WAL that grew past this is cut back at its next checkpoint
@@ -86,7 +86,7 @@ def has_bytes(path: Path) -> bool:
         raise CatalogueUnusable(f"{path} is {kind}: casd wants the file itself there; move this away and put it there")
     if facts.st_uid != os.geteuid():
         # Root could open it, and would leave a -wal behind that its owner cannot.
-        raise CatalogueUnusable(
+        raise CatalogueForeign(
             f"{path} belongs to {user(facts.st_uid)}, casd runs as {user(os.geteuid())}: run it as "
             f"{user(facts.st_uid)}, or give the whole data folder to {user(os.geteuid())} (chown -R)"
         )
@@ -163,13 +163,13 @@ def schema_number(db: sqlite3.Connection, path: Path) -> int:
     if not tables and application_id == 0:  # a crash before the first migration was committed
         return 0
     if application_id != APPLICATION_ID or "schema_migration" not in tables:
-        raise CatalogueUnusable(f"{path} is another program's SQLite file; point [storage] data elsewhere")
+        raise CatalogueForeign(f"{path} is another program's SQLite file; point [storage] data elsewhere")
     (applied,) = db.execute("SELECT max(number) FROM schema_migration").fetchone()
     if applied is None:
         raise CatalogueUnusable(f"{path} has lost the record of its schema (damaged?); {restore(path)}")
     known = len(list(migrations()))
     if applied > known:
-        raise CatalogueUnusable(
+        raise CatalogueForeign(
             f"{path} has the schema number {applied}, this casd knows {known}: start the newer casd again"
         )
     return int(applied)
