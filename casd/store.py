@@ -28,6 +28,7 @@ from casd.locks import DigestLocks
 from casd.model import (
     JSON,
     Blob,
+    BlobState,
     Digest,
     Expected,
     Guard,
@@ -42,7 +43,7 @@ from casd.model import (
 )
 from casd.payloads.base import ANYTHING, PayloadStore, Staged
 from casd.tasks import to_the_end
-from casd.verified import VerifiedPayload, VerifiedReads, check_unmarked
+from casd.verified import VerifiedPayload, VerifiedReads
 
 METADATA_LIMIT_BYTES = 1 << 20  # of one blob, keys and values together
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
@@ -325,11 +326,12 @@ class BlobStore:
     ) -> Version:
         """The next version of the name, holding a blob that is there. The rest as in `publish`.
 
-        Raises BlobNotFound unless the caller is a member of the blob's namespace, NamespaceNotFound, Forbidden,
-        PreconditionFailed, and PayloadDamaged: its bytes are wanted then.
+        Raises BlobNotFound unless the caller is a member of the blob's namespace, or if its bytes are damaged,
+        NamespaceNotFound, Forbidden, PreconditionFailed.
         """
         await self.writable_namespace(principal, namespace)
-        check_unmarked(await self.members_blob(principal, blob))
+        if (await self.members_blob(principal, blob)).state is BlobState.ERROR:
+            raise BlobNotFound(f"the bytes of blob {blob} are damaged: send them again")
         new = NewBlob(self.new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
         now, until = self.now(), self._keep_until()
         return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming)

@@ -164,7 +164,7 @@ class VerifiedPayload:
     async def _suspect(self, first: int, stop: int) -> None:
         """Return if the blocks are right after all: in memory alone they were wrong, or the list was."""
         self._bench.counts.mismatches += 1
-        why = f"blocks {first} to {stop} of payload {self._digest} are not what was stored"
+        why = f"blocks {first} to {stop - 1} do not have their checksums"
         if await self._was_memory(first, stop):
             self._bench.counts.reread += 1
             log.warning("page cache was wrong, disk is right digest=%s block=%d", self._digest, first)
