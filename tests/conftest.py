@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,6 +110,20 @@ class Daemon:
         if self.process.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
         return self.process.wait(timeout=60)
+
+
+@contextmanager
+def serving(data: Path, **settings: str) -> Iterator[Daemon]:
+    """A running daemon; in the end its log shows nothing that casd could not deal with."""
+    running = Daemon(data, settings).start()
+    try:
+        yield running
+    except BaseException:
+        running.kill()
+        raise
+    assert running.stop() == 0, running.log
+    assert "Traceback" not in running.log
+    assert " ERROR " not in running.log
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ Nothing here imports casd, nor does what it stands on: `test_outside.py` holds t
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.conftest import Daemon
-from tests.web.party import Party
+from tests.conftest import Daemon, serving
+from tests.web.party import Party, parties
 from tests.web.party import them as them
 from tests.web.party import us as us
 from tests.web.wire import Wire
@@ -28,12 +27,9 @@ settings.register_profile(
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    """One daemon for all of this; in the end its log shows no request that casd could not deal with."""
-    running = Daemon(tmp_path_factory.mktemp("outside") / "data").start()
-    yield running
-    assert running.stop() == 0, running.log
-    assert "Traceback" not in running.log
-    assert " ERROR " not in running.log
+    """One daemon for all of this."""
+    with serving(tmp_path_factory.mktemp("outside") / "data") as running:
+        yield running
 
 
 @pytest.fixture
@@ -44,16 +40,7 @@ def wire(service: Daemon) -> Iterator[Wire]:
 
 
 @pytest.fixture
-def make_party(service: Daemon) -> Iterator[Callable[[], Party]]:
+def make_party(service: Daemon) -> Iterator[Callable[..., Party]]:
     """Parties with a namespace each: `us` and `them` are two of them."""
-    made: list[Party] = []
-
-    def make(**settings: Any) -> Party:
-        made.append(Party(service))
-        if settings:
-            made[-1].settings(**settings)
-        return made[-1]
-
-    yield make
-    for party in made:
-        party.close()
+    with parties(service) as make:
+        yield make

@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Daemon
+from tests.conftest import Daemon, serving
 from tests.dialects import clients
 from tests.dialects.shakenfist.conftest import CLIENTS as SHAKEN_FIST
-from tests.web.party import Party
+from tests.web.party import Party, parties
 
 DRIVERS = Path(__file__).with_name("drivers")
 PATIENCE_S = 120
@@ -109,13 +109,9 @@ def place(tmp_path: Path, client_environment: Callable[..., Path]) -> Iterator[P
         "datapane": client_environment(*clients.datapane("0.12.1")),
         "craftai": client_environment(*clients.craft_ai("0.74.7")),
     }
-    daemon = Daemon(tmp_path / "data").start()
-    party = Party(daemon)
-    yield Place(party, party.token("writer"), bins, tmp_path)
-    party.close()
-    assert daemon.stop() == 0, daemon.log
-    assert "Traceback" not in daemon.log
-    assert " ERROR " not in daemon.log
+    with serving(tmp_path / "data") as daemon, parties(daemon) as make_party:
+        party = make_party()
+        yield Place(party, party.token("writer"), bins, tmp_path)
 
 
 @dataclass(frozen=True)

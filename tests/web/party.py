@@ -1,6 +1,7 @@
 """Parties to the native API: namespaces of their own, with a writer, a reader and nobody; and what an answer shows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -130,12 +131,14 @@ def listed(wire: Wire, url: str) -> list[Any]:
         assert answer.json["items"]
 
 
-@pytest.fixture
-def make_party(shared_daemon: Daemon) -> Any:
+@contextmanager
+def parties(daemon: Daemon) -> Iterator[Callable[..., Party]]:
+    """Makes parties, each with its namespace and the settings it is to have. All are closed in the end."""
     made: list[Party] = []
 
-    def make() -> Party:
-        made.append(Party(shared_daemon))
+    def make(**settings: Any) -> Party:
+        made.append(Party(daemon))
+        made[-1].settings(**settings)
         return made[-1]
 
     yield make
@@ -144,11 +147,17 @@ def make_party(shared_daemon: Daemon) -> Any:
 
 
 @pytest.fixture
-def us(make_party: Callable[[], Party]) -> Party:
+def make_party(shared_daemon: Daemon) -> Iterator[Callable[..., Party]]:
+    with parties(shared_daemon) as make:
+        yield make
+
+
+@pytest.fixture
+def us(make_party: Callable[..., Party]) -> Party:
     return make_party()
 
 
 @pytest.fixture
-def them(make_party: Callable[[], Party]) -> Party:
+def them(make_party: Callable[..., Party]) -> Party:
     """Strangers to us."""
     return make_party()

@@ -5,7 +5,7 @@ import hashlib
 import json
 import random
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,22 +20,6 @@ from tests.web.wire import Answer, Wire, has_payload, head, incoming, raw, wait_
 
 FIELDS = ["id", "object", "filename", "content_type", "size", "bytes", "created_at", "workspace_id", "status", "sha512"]
 ABSENT = "00000000-0000-7000-8000-000000000000"
-
-
-@pytest.fixture
-def us(shared_daemon: Daemon) -> Iterator[Party]:
-    party = Party(shared_daemon)
-    party.settings()  # makes the namespace
-    yield party
-    party.close()
-
-
-@pytest.fixture
-def them(shared_daemon: Daemon) -> Iterator[Party]:
-    party = Party(shared_daemon)
-    party.settings()
-    yield party
-    party.close()
 
 
 def files(party: Party, rest: str = "") -> str:

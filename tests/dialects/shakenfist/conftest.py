@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Daemon
-from tests.web.party import Party
+from tests.conftest import Daemon, serving
+from tests.web.party import Party, parties
+from tests.web.party import them as them
+from tests.web.party import us as us
 
 CLIENTS = {"0.8.3": ["shakenfist-client==0.8.3"], "0.7.9": ["shakenfist-client==0.7.9", "urllib3<2"]}
 PATIENCE_S = 120
@@ -79,25 +81,14 @@ class Client:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     """One daemon for all clients; what they do is the same on both event loops, which the tests over HTTP show."""
-    running = Daemon(tmp_path_factory.mktemp("shakenfist") / "data").start()
-    yield running
-    assert running.stop() == 0, running.log
+    with serving(tmp_path_factory.mktemp("shakenfist") / "data") as running:
+        yield running
 
 
 @pytest.fixture
-def us(server: Daemon) -> Iterator[Party]:
-    party = Party(server)
-    party.settings()  # makes the namespace
-    yield party
-    party.close()
-
-
-@pytest.fixture
-def them(server: Daemon) -> Iterator[Party]:
-    party = Party(server)
-    party.settings()
-    yield party
-    party.close()
+def make_party(server: Daemon) -> Iterator[Callable[..., Party]]:
+    with parties(server) as make:
+        yield make
 
 
 @pytest.fixture(scope="session")
