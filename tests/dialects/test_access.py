@@ -50,13 +50,16 @@ ANYONE = {
 
 STORE, ENVIRONMENT_STORE = "/api/v1/data-store", "/environments/{namespace}/api/v1/data-store"
 OBJECT = f"{STORE}/objects/{{namespace}}/{{name}}"
+MISSING = ("POST", "/v1/payloads/missing")
 # What changes nothing is asked for by GET, all else needs a writer; but for these.
 READ_BY_OTHER_METHODS = {
+    MISSING,
     ("POST", "/v1/signed-urls"),
     *(("POST", f"{store}/{call}") for store in (STORE, ENVIRONMENT_STORE) for call in ("information", "download")),
 }
 WRITTEN_BY_GET = {
     ("HEAD", "/v1/uploads/{uuid}"),  # an upload is nothing to look at for who may not go on with it
+    ("GET", "/v1/uploads"),  # the same
     *(
         ("GET", f"{store}/{call}")  # links to write by
         for store in (STORE, ENVIRONMENT_STORE)
@@ -89,6 +92,7 @@ ADMINS = {
 }
 # These speak of the caller's own home, whoever that is: a stranger is answered, and told nothing of ours.
 OF_THE_CALLER = {
+    MISSING,
     ("GET", "/v1/whoami"),
     ("GET", "/v1/namespaces"),
     ("GET", "/v1/checksums/{algorithm}/{hex}"),
@@ -369,6 +373,8 @@ def asked(key: Key, things: Things) -> Asked:
         ),
         ("POST", "/v1/tokens"): lambda: Asked(body={"name": "new", "role": "admin", "namespaces": [ours]}),
         ("PUT", "/v1/namespaces/{namespace}"): lambda: Asked(body={"quota_blobs": 1_000_000}),
+        MISSING: lambda: Asked(body={"sha512": [things.version["blob"]["sha512"]]}),
+        ("GET", "/v1/uploads"): lambda: Asked(f"?sha512={'0' * 128}&size=3&namespace={ours}"),
         ("POST", "/v1/uploads"): lambda: Asked(headers=TUS | {"Upload-Length": "3", "Upload-Metadata": home(ours)}),
         ("HEAD", "/v1/uploads/{uuid}"): lambda: Asked(headers=TUS),
         ("PATCH", "/v1/uploads/{uuid}"): lambda: Asked(
@@ -593,6 +599,8 @@ def test_each_role_gets_as_far_as_it_should(world: World, things: Things, dialec
         assert answer.status < 400, answer.body
         for ours in (world.us.namespace, *uuids(things)):
             assert ours.encode() not in answer.body
+        if key == MISSING:
+            assert answer.json["missing"] == [things.version["blob"]["sha512"]]
     else:
         check(answer, 404)
     # a role that is too small
