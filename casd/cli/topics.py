@@ -15,6 +15,7 @@ TOPICS = (
     "resuming",
     "durability",
     "operations",
+    "proxy",
     "backup",
     "fsck",
     "exit-codes",

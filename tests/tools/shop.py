@@ -4,7 +4,9 @@ import asyncio
 import os
 import random
 import shutil
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -71,3 +73,25 @@ async def ran(*command: str | Path, stdin: bytes = b"", **environment: str) -> t
 async def run(*command: str | Path) -> int:
     code, _ = await ran(*command)
     return code
+
+
+def curl(shop: Shop, *arguments: str) -> Coroutine[Any, Any, int]:
+    return run(tool("curl"), "--silent", "--show-error", "--fail-with-body", "-H", shop.auth, *arguments)
+
+
+def wget(shop: Shop, file: Path, url: str, *arguments: str) -> Coroutine[Any, Any, int]:
+    return run(tool("wget"), "-nv", "--no-hsts", "-O", str(file), f"--header={shop.auth}", *arguments, url)
+
+
+def aria2c(shop: Shop, file: Path, url: str, *arguments: str) -> Coroutine[Any, Any, int]:
+    options = ["-x8", "-s8", "-k1M", "--allow-overwrite=true", "--auto-file-renaming=false", "--file-allocation=none"]
+    options += ["--no-conf", "--max-tries=5", "--retry-wait=0", "--console-log-level=warn", "--summary-interval=0"]
+    place = ["-d", str(file.parent), "-o", file.name]
+    return run(tool("aria2c"), *options, *place, f"--header={shop.auth}", *arguments, url)
+
+
+def convert(url: str, file: Path, *options: str) -> Coroutine[Any, Any, int]:
+    """`qemu-img convert`, one read at a time: with several, qemu 7.2's own curl driver hangs now and then, with nginx
+    as server too (once in 120 times; with `-m 1` never in 250).
+    """
+    return run(tool("qemu-img"), "convert", "-m", "1", *options, "-O", "raw", url, file)

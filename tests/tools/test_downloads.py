@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Daemon
 from tests.proxy import Fault, Proxy
-from tests.tools.shop import CUT, CUT_UPLOAD, PATIENCE_S, RESET, SIZE, STALL, Shop, run, tool
+from tests.tools.shop import CUT, CUT_UPLOAD, PATIENCE_S, RESET, SIZE, STALL, Shop, aria2c, curl, tool, wget
 from tests.web.wire import ask, has_payload, incoming, wait_until
 
 PARTIAL_FILE = 18  # curl's exit code for a transfer that ended too early
@@ -29,10 +29,6 @@ def path(request: pytest.FixtureRequest, shop: Shop) -> str:
 
 
 # -- curl -------------------------------------------------------------------------------------------------------------
-
-
-def curl(shop: Shop, *arguments: str) -> Coroutine[Any, Any, int]:
-    return run(tool("curl"), "--silent", "--show-error", "--fail-with-body", "-H", shop.auth, *arguments)
 
 
 async def test_curl_goes_on_where_it_was_cut(shop: Shop, path: str, tmp_path: Path) -> None:
@@ -175,10 +171,6 @@ async def test_curl_streams_what_it_reads_from_a_pipe(shop: Shop, tmp_path: Path
 # -- wget -------------------------------------------------------------------------------------------------------------
 
 
-def wget(shop: Shop, file: Path, url: str, *arguments: str) -> Coroutine[Any, Any, int]:
-    return run(tool("wget"), "-nv", "--no-hsts", "-O", str(file), f"--header={shop.auth}", *arguments, url)
-
-
 async def test_wget_goes_on_by_itself_where_it_was_cut(shop: Shop, path: str, tmp_path: Path) -> None:
     file = tmp_path / "file"
     async with Proxy(shop.daemon.url, CUT, CUT) as proxy:
@@ -225,13 +217,6 @@ async def test_wget_with_a_finished_file_has_nothing_to_fetch(shop: Shop, path: 
 
 
 # -- aria2c -----------------------------------------------------------------------------------------------------------
-
-
-def aria2c(shop: Shop, file: Path, url: str, *arguments: str) -> Coroutine[Any, Any, int]:
-    options = ["-x8", "-s8", "-k1M", "--allow-overwrite=true", "--auto-file-renaming=false", "--file-allocation=none"]
-    options += ["--no-conf", "--max-tries=5", "--retry-wait=0", "--console-log-level=warn", "--summary-interval=0"]
-    place = ["-d", str(file.parent), "-o", file.name]
-    return run(tool("aria2c"), *options, *place, f"--header={shop.auth}", *arguments, url)
 
 
 async def test_aria2c_fetches_the_parts_at_once_though_one_is_cut(shop: Shop, path: str, tmp_path: Path) -> None:

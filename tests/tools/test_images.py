@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import Daemon
 from tests.proxy import Fault, Proxy
-from tests.tools.shop import Shop, ran, run, tool
+from tests.tools.shop import Shop, convert, ran, run, tool
 
 DISK = 24 << 20  # virtual bytes; a fifth of them is not zero
 EARLY = Fault("cut", 1_000_000)  # on each connection: far from all of the image
@@ -55,7 +55,7 @@ async def test_qemu_img_says_what_an_image_is(image: Shop, path: str) -> None:
 async def test_qemu_img_converts_an_image_over_a_slow_line(image: Shop, path: str, disk: bytes, tmp_path: Path) -> None:
     out = tmp_path / "disk.raw"
     async with Proxy(image.daemon.url, then=Fault("throttle", 0, rate=8 << 20)) as proxy:
-        code = await run(tool("qemu-img"), "convert", "-O", "raw", proxy.url + path, out)
+        code = await convert(proxy.url + path, out)
 
     assert code == 0
     assert out.read_bytes() == disk
@@ -68,9 +68,9 @@ async def test_qemu_img_says_that_the_line_broke_and_works_when_it_is_mended(
 ) -> None:
     out = tmp_path / "disk.raw"
     async with Proxy(image.daemon.url, then=Fault("cut" if kind == "cut" else "reset", 1_000_000)) as proxy:
-        first = await run(tool("qemu-img"), "convert", "-O", "raw", proxy.url + path, out)
+        first = await convert(proxy.url + path, out)
 
-    second = await run(tool("qemu-img"), "convert", "-O", "raw", image.daemon.url + path, out)
+    second = await convert(image.daemon.url + path, out)
 
     assert (first, second) == (1, 0)
     assert out.read_bytes() == disk
