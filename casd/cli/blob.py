@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from casd.cli.arguments import json_option, namespace_option, version_option
+from casd.cli.arguments import json_option, namespace_option, only_for_names, version_option, what
 from casd.cli.connection import Invocation, pass_invocation
-from casd.cli.get import get
+from casd.cli.get import fetch
 from casd.cli.put import store
 from casd.cli.show import echo_facts
 from casd.cli.text import echo_json, human_size
@@ -35,12 +35,13 @@ def upload(invocation: Invocation, name: str, filename: str, namespace: str | No
     """
     from casd.client import Version
 
-    stored = store(invocation, filename, name, namespace, None, None)
+    done = store(invocation, filename, name, namespace, None, None)
+    stored = done.result
     assert isinstance(stored, Version)  # it has a name
     assert stored.blob is not None  # the client looked
     url = _url(invocation, stored.blob)
     if as_json:
-        echo_json({**stored.json, "url": url})
+        echo_json({**done.json, "url": url})
         return
     echo_facts(
         {
@@ -60,16 +61,17 @@ def upload(invocation: Invocation, name: str, filename: str, namespace: str | No
 @namespace_option
 @version_option
 @json_option
-@click.pass_context
+@pass_invocation
 def download(
-    ctx: click.Context, name: str, filename: str, namespace: str | None, version: int | None, as_json: bool
+    invocation: Invocation, name: str, filename: str, namespace: str | None, version: int | None, as_json: bool
 ) -> None:
     """Fetch the latest version of NAME, or that version, into FILENAME ('-' is standard output).
 
     An interrupted download goes on where it stopped, in a later run too. FILENAME is replaced only by a complete
     payload whose SHA-512 was checked.
     """
-    ctx.invoke(get, what_text=name, target=filename, namespace=namespace, version=version, as_of=None, as_json=as_json)
+    only_for_names(what(name), version=version)
+    fetch(invocation, name, filename, namespace, version, None, None, as_json=as_json)
 
 
 def _url(invocation: Invocation, blob: Blob) -> str:

@@ -20,7 +20,7 @@ from casd.cli.arguments import (
     what,
 )
 from casd.cli.connection import Invocation, pass_invocation
-from casd.cli.progress import bar
+from casd.cli.progress import display
 from casd.cli.show import Hidden, blob_line, echo_blob, echo_version, history_line, version_line
 from casd.cli.text import echo_json, echo_listing
 from casd.errors import PayloadNotFound
@@ -185,18 +185,7 @@ async def _found(client: Client, algorithm: str, digest: str) -> list[Blob]:
 
 
 async def _hashed(path: Path) -> str:
-    import asyncio
-    import hashlib
+    from casd.cli.errand import sha512_of
 
-    from casd.client import open_path
-
-    hash_ = hashlib.sha512()
-    done = 0
-    with bar(path.name) as progress:
-        async with open_path(path) as source:
-            progress.expect(source.size)
-            async for piece in source.pieces:
-                await asyncio.to_thread(hash_.update, piece)
-                done += len(piece)
-                progress.at(done)
-    return hash_.hexdigest()
+    with display() as shown, shown.transfer(path.name) as moving:
+        return (await sha512_of(path, moving)).hex

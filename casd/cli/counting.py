@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from casd.cli.progress import Bar
+from casd.cli.progress import Moving
 from casd.cli.text import counted, human_size, printable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class Counting:
     """Tells a bar how far it is."""
 
-    def __init__(self, bar: Bar) -> None:
+    def __init__(self, bar: Moving) -> None:
         self._bar = bar
         self._count = 0
 
@@ -28,7 +28,7 @@ class Counting:
 
     def moved(self, count: int) -> None:
         self._count += count
-        self._bar.at(self._count)
+        self._bar.reach(self._count)
 
 
 def echo_losses(losses: Sequence[Loss]) -> None:

@@ -1,4 +1,7 @@
-"""The exit codes of `casd`, and which failure ends in which."""
+"""The exit codes of `casd`, which failure ends in which, and what is said about it."""
+
+import errno
+import os
 
 from casd.cli.connection import NoLocalDaemon
 from casd.errors import CasdError, InvalidInput, NotFound
@@ -42,6 +45,25 @@ def exit_code(error: CasdError | OSError) -> int:
     if isinstance(error, InvalidInput):
         return USAGE
     return FAILED
+
+
+def message(error: CasdError | OSError) -> str:
+    """What went wrong, for people."""
+    if isinstance(error, OSError):
+        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
+        return f"{where}{error.strerror or error}"
+    return str(error)
+
+
+def is_hopeless(error: CasdError | OSError) -> bool:
+    """Whether every other file would fail as this one did: no daemon, no permission, no space."""
+    from casd.client.errors import ConnectionLost, Refused, UnknownPath, Unreachable
+
+    if isinstance(error, Refused):
+        return error.status in (401, 403, 507) or error.code == "namespace-not-found"
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+    return isinstance(error, NoLocalDaemon | Unreachable | ConnectionLost | UnknownPath)
 
 
 def hints(error: CasdError | OSError) -> list[str]:

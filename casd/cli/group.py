@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-import os
+import shlex
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -21,6 +21,7 @@ COMMANDS = {
     "serve": "casd.cli.serve:serve",
     "put": "casd.cli.put:put",
     "get": "casd.cli.get:get",
+    "sync": "casd.cli.sync:sync",
     "blob": "casd.cli.blob:blob",
     "ls": "casd.cli.browse:ls",
     "versions": "casd.cli.browse:versions",
@@ -45,6 +46,9 @@ COMMANDS = {
 }
 
 
+_ARGUMENTS = "casd.arguments"  # all of the command line, in a context's meta
+
+
 class LazyGroup(click.Group):
     """A group whose commands stand in COMMANDS as `module:attribute`."""
 
@@ -58,6 +62,10 @@ class LazyGroup(click.Group):
         command: click.Command = getattr(import_module(module), attribute)
         return command
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.meta[_ARGUMENTS] = list(args)
+        return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")  # a name may hold what the terminal's charset lacks
@@ -69,7 +77,7 @@ class LazyGroup(click.Group):
             _say("; ".join(["interrupted", *_kept(ctx)]))
             ctx.exit(exits.INTERRUPTED)
         except (CasdError, OSError) as error:
-            for line in [_message(error), *exits.hints(error), *_kept(ctx)]:
+            for line in [exits.message(error), *exits.hints(error), *_kept(ctx)]:
                 _say(line)
             ctx.exit(exits.exit_code(error))
 
@@ -80,15 +88,11 @@ def _say(line: str) -> None:
 
 
 def _kept(ctx: click.Context) -> list[str]:
+    """What an interrupted transfer has left, and the command that goes on with it: the one that was given."""
     invocation = ctx.find_object(Invocation)
-    return [invocation.kept] if invocation and invocation.kept else []
-
-
-def _message(error: CasdError | OSError) -> str:
-    if isinstance(error, OSError):
-        where = f"{os.fsdecode(error.filename)}: " if isinstance(error.filename, str | bytes) else ""
-        return f"{where}{error.strerror or error}"
-    return str(error)
+    if invocation is None or invocation.kept is None:
+        return []
+    return [f"{invocation.kept}; go on with: {shlex.join(['casd', *ctx.meta[_ARGUMENTS]])}"]
 
 
 @click.group(cls=LazyGroup, epilog=exits.LEGEND, context_settings={"help_option_names": ["-h", "--help"]})

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 import click
+
+from casd.errors import InvalidInput
 
 _DURATION = re.compile(r"([0-9]{1,10})\s*([smhdw]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -16,6 +19,7 @@ _SIZE = re.compile(r"([0-9]{1,18})\s*(B|KiB|MiB|GiB|TiB|PiB|)", re.ASCII)
 _BYTES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
 _FILENAME_LIMIT_BYTES = 1024  # as the daemon has it
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
+_PART = re.compile(r"([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
@@ -55,6 +59,35 @@ def size(text: str) -> int:
     if match is None:
         raise click.BadParameter(f"{text!r} is not a size; write it as 1000000, 500MiB or 2TiB.")
     return int(match[1]) * _BYTES[match[2]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which bytes of a payload whose size is not known yet: those from `start`, or its `last` ones."""
+
+    start: int
+    stop: int | None  # not included; None: to the end
+    last: int | None = None
+
+    def of(self, size: int) -> tuple[int, int]:
+        """`start` and `stop` in a payload of that size. Raises InvalidInput where it has none of these bytes."""
+        start = self.start if self.last is None else max(0, size - self.last)
+        if start >= size:
+            raise InvalidInput(f"there are {size} bytes, none of them in this range")
+        return start, min(size, self.stop) if self.stop is not None else size
+
+
+def part(text: str) -> Part:
+    """Bytes as HTTP and curl count them: `0-99` is a hundred, `100-` the rest, `-100` the last. Raises BadParameter."""
+    match = _PART.fullmatch(text.strip())
+    first, last = match.groups() if match else ("", "")
+    if first and not last:
+        return Part(int(first), None)
+    if first and int(first) <= int(last):
+        return Part(int(first), int(last) + 1)
+    if not first and last and int(last):
+        return Part(0, None, int(last))
+    raise click.BadParameter(f"{text!r} is not a range; 0-99 is the first hundred bytes, 100- the rest, -100 the last.")
 
 
 def count_from(least: int) -> Callable[[str], int]:

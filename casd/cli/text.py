@@ -37,7 +37,11 @@ def utc(at: datetime) -> str:
 
 def echo_json(value: Any) -> None:
     """One JSON document on one line of standard output, ASCII only."""
-    click.echo(json.dumps(value))
+    click.echo(json_line(value))
+
+
+def json_line(value: Any) -> str:
+    return json.dumps(value)
 
 
 async def echo_listing(items: AsyncIterator[Mapping[str, Any]]) -> None:

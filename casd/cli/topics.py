@@ -13,6 +13,7 @@ TOPICS = (
     "names",
     "tokens",
     "resuming",
+    "folders",
     "durability",
     "operations",
     "proxy",

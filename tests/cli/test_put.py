@@ -2,10 +2,7 @@
 
 import asyncio
 import os
-import pty
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -95,40 +92,6 @@ async def test_interrupting_a_silent_input_ends_it(start: Start, daemon: Any, re
 
     assert ran.code == 130
     assert ran.err == "casd: interrupted\n"
-
-
-async def test_a_bar_is_drawn_on_a_terminal_only(casd: Run, daemon: Any, folder: Path, data: bytes, name: str) -> None:
-    (folder / "disk.img").write_bytes(data)
-
-    elsewhere = await casd("put", "disk.img", name)
-    drawn = await asyncio.to_thread(_on_terminal, ["put", "disk.img", name], daemon.env, folder)
-
-    assert elsewhere.err == ""
-    assert b"disk.img" in drawn
-    assert b"\x1b[" in drawn
-
-
-def _on_terminal(arguments: list[str], environment: dict[str, str], folder: Path) -> bytes:
-    """What a run draws on its standard error, a terminal."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "casd", *arguments],
-        cwd=folder,
-        env={**environment, "TERM": "xterm"},
-        stdout=subprocess.DEVNULL,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    drawn = b""
-    try:
-        while part := os.read(ours, 4096):
-            drawn += part
-    except OSError:  # Linux tells so that the other side was closed
-        pass
-    finally:
-        os.close(ours)
-    assert process.wait() == 0
-    return drawn
 
 
 @pytest.mark.parametrize("name", ["01a1fc04-fa4a-7f48-a858-f09f33011e90", "ab" * 64, "sha512:" + "ab" * 64])

@@ -15,7 +15,7 @@ from casd.cli.group import main
 TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
-    *("start", "configuration", "names", "tokens", "resuming", "durability", "operations", "proxy"),
+    *("start", "configuration", "names", "tokens", "resuming", "folders", "durability", "operations", "proxy"),
     *("backup", "fsck", "exit-codes", "python"),
 ]
 
