@@ -85,6 +85,13 @@ class Proxy:
         """Returns once a connection has ended, by a cut or otherwise."""
         await asyncio.wait_for(self._ended.wait(), PATIENCE_S)
 
+    async def mend(self) -> None:
+        """Every connection is closed; those to come work."""
+        self._faults.clear()
+        self._then = None
+        self._stalled.clear()
+        await self._drop()
+
     async def retarget(self, upstream: str) -> None:
         """Every connection is closed; those to come go to `upstream`, such as a daemon that was started again."""
         self._upstream = upstream
