@@ -99,14 +99,17 @@ def was_there(moving: Moving) -> bool:
 
 
 async def get(errand: Errand, moving: Moving, version: Version, target: Path) -> Fate:
-    """The version's bytes are in `target`, which is replaced in one step. Raises CasdError, OSError."""
+    """The version's bytes are in `target`, which is replaced in one step; its folder wants to be synced.
+
+    Raises CasdError, OSError.
+    """
     from casd.client import save
 
     download = errand.client.download_name(
         version.namespace, version.name, version=version.number, notice=errand.display.retrying
     )
     async with download:
-        await save(download, target, moving.at)
+        await save(download, target, moving.at, sync_folder=False)
         content = download.content
     return Fate("get", version.name, str(target), content.size, content.version, sha512=content.digest.hex)
 

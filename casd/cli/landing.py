@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 import tempfile
 import unicodedata
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from casd.errors import CasdError
+
+UNSYNCED = 256  # folders at most
 
 
 class InTheWay(CasdError):
@@ -28,6 +31,7 @@ class Landing:
         self._folder = Path(folder)
         self._files: list[str] = []  # names that began as this one does: it may want to be a folder where one is a file
         self._prepared: str | None = None  # the folder that was made last
+        self._unsynced: dict[Path, None] = {}
         self._folded: set[int] | None = set() if not is_dry and folds_case(self._folder) else None
 
     def refusal(self, place: str) -> InTheWay | None:
@@ -56,6 +60,22 @@ class Landing:
         if target.is_dir():
             raise InTheWay("a folder stands there")
         return target
+
+    def landed(self, target: Path) -> Path | None:
+        """The file is there. Returns a folder that wants to be synced now; syncing it for each file takes most of the
+        time of small ones."""
+        self._unsynced[target.parent] = None
+        return self._unsynced_first() if len(self._unsynced) > UNSYNCED else None
+
+    def unsynced(self) -> Iterator[Path]:
+        """The other folders that want to be."""
+        while self._unsynced:
+            yield self._unsynced_first()
+
+    def _unsynced_first(self) -> Path:
+        first = next(iter(self._unsynced))
+        del self._unsynced[first]
+        return first
 
     def remove(self, place: str) -> None:
         """The file is gone, and each folder that it leaves empty. Raises OSError."""

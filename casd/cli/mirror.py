@@ -67,8 +67,14 @@ async def up(mirror: Mirror, jobs: int) -> None:
 
 async def down(mirror: Mirror, jobs: int) -> None:
     """The latest version of every name is a file in the folder. Failures of single names are reported."""
+    from casd.client import synced
+
     landing = Landing(mirror.folder, is_dry=mirror.errand.is_dry)
-    await work_off(_names(mirror, landing), lambda pair: _get(mirror, landing, pair), jobs)
+    try:
+        await work_off(_names(mirror, landing), lambda pair: _get(mirror, landing, pair), jobs)
+    finally:
+        for folder in landing.unsynced():
+            synced(folder)
 
 
 async def delete_extras(mirror: Mirror, direction: Direction, jobs: int, *, even_all: bool) -> None:
@@ -173,6 +179,8 @@ async def _names(mirror: Mirror, landing: Landing) -> AsyncGenerator[Pair, None]
 async def _get(mirror: Mirror, landing: Landing, pair: Pair) -> None:
     import asyncio
 
+    from casd.client import synced
+
     errand, version = mirror.errand, pair.version
     assert version is not None
     assert version.blob is not None  # listed are the names that are not hidden
@@ -188,7 +196,10 @@ async def _get(mirror: Mirror, landing: Landing, pair: Pair) -> None:
             errand.report.done(Fate("get", version.name, path, size, version.number, version.blob))
         else:
             target = await asyncio.to_thread(landing.prepared, pair.place)
-            errand.report.done(await get(errand, moving, version, target))
+            fate = await get(errand, moving, version, target)
+            if (folder := landing.landed(target)) is not None:
+                await asyncio.to_thread(synced, folder)
+            errand.report.done(fate)
 
 
 async def _unlink(mirror: Mirror, place: str) -> None:

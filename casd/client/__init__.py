@@ -29,7 +29,7 @@ from casd.client.errors import (
 from casd.client.handle import Handle
 from casd.client.metadata import BlobMetadata, NameMetadata
 from casd.client.operations import Collected, Expired, Operations, Quarantined, Run, Status
-from casd.client.partial import partial_path
+from casd.client.partial import partial_path, synced
 from casd.client.progress import OnProgress, Progress, Step
 from casd.client.remote import Content
 from casd.client.retry import Retry
@@ -91,4 +91,5 @@ __all__ = [
     "partial_path",
     "save",
     "stream",
+    "synced",
 ]

@@ -78,19 +78,25 @@ class Partial:
         with suppress(FileNotFoundError):
             self._path.unlink()
 
-    def publish(self, target: Path) -> None:
-        """What was written is durable, and stands at `target`."""
+    def publish(self, target: Path, *, sync_folder: bool = True) -> None:
+        """What was written is durable, and stands at `target`; durably, too, unless the caller syncs the folder."""
         os.fsync(self._descriptor)
         os.replace(self._path, target)
-        folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        if sync_folder:
+            synced(target.parent)
 
     def close(self) -> None:
         """No thread may be at work here: its bytes would go to whatever has the descriptor's number next."""
         self._file.close()
+
+
+def synced(folder: Path) -> None:
+    """What was renamed in the folder stays so over a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _behind(pieces: Sequence[Piece], count: int) -> list[Piece]:

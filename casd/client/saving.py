@@ -19,6 +19,7 @@ from casd.errors import InvalidInput
 from casd.model import BLOCK_SIZE, Digest
 from casd.tasks import to_the_end
 
+SMALL_BYTES = 64 << 10  # fetched into memory and written in one hop to a thread, not in five
 RESTARTS = 5  # of one download whose name keeps moving on
 SPAN_BLOCKS = 32  # a request, of several connections: what is quick takes more of them
 
@@ -29,32 +30,79 @@ class Writable(Protocol):
     def write(self, data: bytes, /) -> object: ...
 
 
-async def save(download: Download, target: Path, progress: OnProgress | None = None, *, connections: int = 1) -> None:
+async def save(
+    download: Download,
+    target: Path,
+    progress: OnProgress | None = None,
+    *,
+    connections: int = 1,
+    sync_folder: bool = True,
+) -> None:
     """`target` holds the download's payload: checked block by block and as a whole, synced, put there in one step.
 
     Of an earlier attempt at the same payload every block that is right is kept. Whatever ends this one early leaves
-    `target` as it was and its own bytes in `partial_path`. A name that means something else in the middle is fetched
-    as what it means then, from the beginning: `download.content` tells. Raises BlockDiffers, DigestDiffers,
-    TargetBusy, OSError, and what `Download.pieces` raises.
+    `target` as it was and its own bytes in `partial_path`, except of a small payload. A name that means something else
+    in the middle is fetched as what it means then, from the beginning: `download.content` tells. Who saves many files
+    may sync their folder himself, once. Raises BlockDiffers, DigestDiffers, TargetBusy, OSError, and what
+    `Download.pieces` raises.
     """
     if connections < 1:
         raise InvalidInput("a download has at least one connection")
     for left in reversed(range(RESTARTS)):
-        partial = await asyncio.to_thread(Partial, partial_path(target, download.content.digest), download.content.size)
+        gauge = Gauge(download.content.size, progress)
         try:
-            await _Saving(download, partial, Gauge(download.content.size, progress), connections).run(target)
+            if download.content.size <= SMALL_BYTES:
+                await _save_small(download, target, gauge, sync_folder)
+            else:
+                await _save_large(download, target, gauge, connections, sync_folder)
             return
         except ContentChanged:
-            partial.remove()  # nobody will ask for it again
             if not left:
                 raise
+        await download.start_over()
+
+
+async def _save_small(download: Download, target: Path, gauge: Gauge, sync_folder: bool) -> None:
+    gauge.moving()
+    data = bytearray()
+    async with aclosing(download.pieces()) as pieces:
+        async for piece in pieces:
+            data += piece
+            gauge.moved(len(piece))
+    actual = Digest(hashlib.sha512(data).digest())
+    if actual != download.content.digest:
+        raise DigestDiffers(f"{target}, as it arrived", download.content.digest, actual)
+
+    def write() -> None:
+        partial = Partial(partial_path(target, actual), len(data))
+        try:
+            partial.restart()
+            partial.write(0, [memoryview(data)] if data else [])
+            partial.publish(target, sync_folder=sync_folder)
         except BaseException:
-            if partial.is_empty:
-                partial.remove()
+            partial.remove()
             raise
         finally:
             partial.close()
-        await download.start_over()
+
+    await to_the_end(asyncio.to_thread(write))
+    gauge.tell()
+
+
+async def _save_large(download: Download, target: Path, gauge: Gauge, connections: int, sync_folder: bool) -> None:
+    partial = await asyncio.to_thread(Partial, partial_path(target, download.content.digest), download.content.size)
+    try:
+        await _Saving(download, partial, gauge, connections).fill(target)
+        await to_the_end(asyncio.to_thread(partial.publish, target, sync_folder=sync_folder))
+    except ContentChanged:
+        partial.remove()  # nobody will ask for it again
+        raise
+    except BaseException:
+        if partial.is_empty:
+            partial.remove()
+        raise
+    finally:
+        partial.close()
 
 
 async def stream(
@@ -134,7 +182,7 @@ class _Saving:
         self._known = b""  # what is here of an unfinished last block
         self._known_start = -1
 
-    async def run(self, target: Path) -> None:
+    async def fill(self, target: Path) -> None:
         content = self._download.content
         digest = await self._filled()
         if digest != content.digest and self._partial.found:
@@ -148,7 +196,6 @@ class _Saving:
             await asyncio.to_thread(self._partial.remove)
             await asyncio.to_thread(self._partial.restart)
             raise DigestDiffers(f"{target}, as it arrived", content.digest, digest)
-        await to_the_end(asyncio.to_thread(self._partial.publish, target))
 
     async def _filled(self) -> Digest:
         """All blocks are here: the digest of them."""

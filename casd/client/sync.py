@@ -201,9 +201,18 @@ class Client(Blocking[client.Client]):
     delete_name = waited(client.Client.delete_name)
 
 
-def save(download: Download, target: Path, progress: OnProgress | None = None, *, connections: int = 1) -> None:
+def save(
+    download: Download,
+    target: Path,
+    progress: OnProgress | None = None,
+    *,
+    connections: int = 1,
+    sync_folder: bool = True,
+) -> None:
     """As casd.client.save."""
-    download._background.wait(saving.save(download._inner, target, progress, connections=connections))
+    download._background.wait(
+        saving.save(download._inner, target, progress, connections=connections, sync_folder=sync_folder)
+    )
 
 
 def stream(

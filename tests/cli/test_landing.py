@@ -92,3 +92,16 @@ def test_the_folder_itself_stays_when_its_last_file_goes(tmp_path: Path) -> None
 def test_asking_whether_case_is_told_leaves_nothing_behind(tmp_path: Path) -> None:
     assert landing.folds_case(tmp_path) is (tmp_path / "X").exists()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_each_folder_is_synced_once_and_no_more_of_them_wait_than_a_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landing, "UNSYNCED", 2)
+    here = Landing(str(tmp_path))
+
+    due = [here.landed(tmp_path / place) for place in ("a/1", "a/2", "b/1", "a/3", "c/1", "c/2")]
+
+    assert due == [None, None, None, None, tmp_path / "a", None]
+    assert list(here.unsynced()) == [tmp_path / "b", tmp_path / "c"]
+    assert list(here.unsynced()) == []

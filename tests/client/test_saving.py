@@ -13,11 +13,22 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from casd.client import Blob, Client, ConnectionLost, Progress, Retry, TargetBusy, partial_path, save
+from casd.client import (
+    Blob,
+    Client,
+    ConnectionLost,
+    DigestDiffers,
+    Download,
+    Progress,
+    Retry,
+    TargetBusy,
+    partial_path,
+    save,
+)
 from casd.client.errors import ClientError
 from tests.client.conftest import Connect, Payload
 from tests.client.test_download import CUT, starts
-from tests.proxy import Proxy
+from tests.proxy import Fault, Proxy
 
 NO_RETRY = Retry(attempts=1)
 
@@ -53,9 +64,12 @@ async def test_a_saved_payload_leaves_only_its_target(
     assert list(target.parent.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("size", [3_000_000, 4096])
+@pytest.mark.parametrize("sync_folder", [True, False])
 async def test_a_payload_is_synced_before_and_after_it_takes_its_place(
-    client: Client, blob: Blob, target: Path, monkeypatch: pytest.MonkeyPatch
+    client: Client, target: Path, monkeypatch: pytest.MonkeyPatch, size: int, sync_folder: bool
 ) -> None:
+    blob = await client.put_blob(Payload(os.urandom(size)).source())
     calls: list[str] = []
     fsync, replace = os.fsync, os.replace
 
@@ -70,9 +84,9 @@ async def test_a_payload_is_synced_before_and_after_it_takes_its_place(
     monkeypatch.setattr(os, "fsync", noted_fsync)
     monkeypatch.setattr(os, "replace", noted_replace)
     async with client.download_blob(blob.uuid) as download:
-        await save(download, target)
+        await save(download, target, sync_folder=sync_folder)
 
-    assert calls == ["file", "rename", "folder"]
+    assert calls == ["file", "rename", *(["folder"] if sync_folder else [])]
 
 
 async def test_a_full_disk_is_told_with_its_place(client: Client, blob: Blob, tmp_path: Path) -> None:
@@ -266,3 +280,71 @@ async def test_what_a_thread_writes_for_a_download_that_was_cancelled_is_kept(
     kept = partial_path(target, blob.digest).read_bytes()
     assert kept
     assert payload.data.startswith(kept)
+
+
+# -- small ones, which are written at once -------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def small(client: Client) -> Payload:
+    return Payload(os.urandom(40_000))
+
+
+async def test_a_small_payload_that_is_cut_for_good_leaves_everything_as_it_was(
+    daemon: Any, client: Client, connect: Connect, small: Payload, target: Path
+) -> None:
+    blob = await client.put_blob(small.source())
+    target.write_bytes(b"old")
+
+    async with (
+        Proxy(daemon.url, Fault("cut", after=20_000)) as proxy,
+        connect(proxy.url, retry=NO_RETRY) as cut,
+        cut.download_blob(blob.uuid) as download,
+    ):
+        with pytest.raises(ConnectionLost):
+            await save(download, target)
+
+    assert target.read_bytes() == b"old"
+    assert list(target.parent.iterdir()) == [target]
+
+
+async def test_a_small_payload_goes_on_after_a_cut(
+    daemon: Any, client: Client, connect: Connect, small: Payload, target: Path
+) -> None:
+    blob = await client.put_blob(small.source())
+
+    async with Proxy(daemon.url, Fault("cut", after=20_000)) as proxy:
+        await saved_through(proxy, connect, blob, target)
+
+    assert target.read_bytes() == small.data
+    assert starts(proxy)[0] == 0
+    assert starts(proxy)[1] > 15_000
+
+
+async def test_a_small_payload_takes_the_place_of_its_own_partial(client: Client, small: Payload, target: Path) -> None:
+    blob = await client.put_blob(small.source())
+    partial_path(target, blob.digest).write_bytes(b"spoiled" * 10_000)
+
+    async with client.download_blob(blob.uuid) as download:
+        await save(download, target)
+
+    assert target.read_bytes() == small.data
+    assert list(target.parent.iterdir()) == [target]
+
+
+async def test_a_small_payload_that_arrives_spoiled_is_not_kept(
+    client: Client, small: Payload, target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = await client.put_blob(small.source())
+    true_pieces = Download.pieces
+
+    async def pieces(self: Download, *bounds: Any) -> Any:
+        async for piece in true_pieces(self, *bounds):
+            yield bytes([piece[0] ^ 1]) + piece[1:]
+
+    monkeypatch.setattr(Download, "pieces", pieces)
+    async with client.download_blob(blob.uuid) as download:
+        with pytest.raises(DigestDiffers):
+            await save(download, target)
+
+    assert list(target.parent.iterdir()) == []
