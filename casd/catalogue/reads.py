@@ -88,6 +88,13 @@ class CatalogueReads(Protocol):
     async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime) -> Page[Version]:
         """The newest version of each name that is not hidden, by the names' bytes."""
 
+    async def folder(
+        self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime
+    ) -> Page[Version | str]:
+        """What `names` has, but of all names with a slash behind the prefix only their common beginning, up to and with
+        the first such slash. A page costs what it shows, however many names that stands for.
+        """
+
     async def versions(
         self, namespace: str, name: str, limit: int, after: bytes | None, now: datetime, newer_than: int = 0
     ) -> Page[Version]:

@@ -212,3 +212,53 @@ def test_an_item_that_a_cursor_stands_on_may_go(us: Party) -> None:
     left = us.reader.ask("GET", f"/v1/names/{us.namespace}?limit=2&cursor={cursor}").json
     assert [item["name"] for item in left["items"]] == [names[3]]
     assert left["next"] is None
+
+
+# -- folders ------------------------------------------------------------------------------------------------------
+
+
+def folder(party: Party, query: str) -> tuple[list[str], list[str]]:
+    """Names and folders, of all pages."""
+    names, folders, cursor = [], [], ""
+    while True:
+        page = party.reader.ask("GET", f"/v1/names/{party.namespace}?delimiter=/&{query}{cursor}").json
+        names += [item["name"] for item in page["items"]]
+        folders += page["folders"]
+        if page["next"] is None:
+            return names, folders
+        cursor = f"&cursor={page['next']}"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 1000])
+def test_with_a_delimiter_names_and_folders_are_told_apart(us: Party, limit: int) -> None:
+    for name in ("a", "a/1", "a/2/x", "a/2/y", "b/1", "c+%?/x"):
+        us.publish(name)
+
+    assert folder(us, f"limit={limit}") == (["a"], ["a/", "b/", "c+%?/"])
+    assert folder(us, f"limit={limit}&prefix=a/") == (["a/1"], ["a/2/"])
+    assert folder(us, f"limit={limit}&prefix=a/2/") == (["a/2/x", "a/2/y"], [])
+    assert folder(us, f"limit={limit}&prefix=none/") == ([], [])
+
+
+def test_folders_count_as_items_of_a_page(us: Party) -> None:
+    for name in ("a", "b/1", "c"):
+        us.publish(name)
+
+    page = us.reader.ask("GET", f"/v1/names/{us.namespace}?delimiter=/&limit=2").json
+
+    assert (len(page["items"]), page["folders"]) == (1, ["b/"])
+
+
+@pytest.mark.parametrize("delimiter", ["", ".", "//", "%2F%2F", "%FF"])
+def test_only_a_slash_delimits(us: Party, delimiter: str) -> None:
+    answer = us.reader.ask("GET", f"/v1/names/{us.namespace}?delimiter={delimiter}")
+
+    assert refusal(answer) == (400, "invalid-input")
+
+
+def test_folders_of_a_namespace_that_is_not_ones_own_are_not_told(us: Party, them: Party) -> None:
+    them.publish("a/b")
+
+    answer = us.reader.ask("GET", f"/v1/names/{them.namespace}?delimiter=/")
+
+    assert refusal(answer)[0] == 404

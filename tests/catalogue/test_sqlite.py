@@ -18,6 +18,7 @@ from tests.fakes import NOW, counting_uuids
 
 # Statements that may read a whole table or sort, by a part of their text, each with the reason.
 ALLOWED = {
+    "FROM entry CROSS JOIN name m": "walks the entries of one page, each found by the index of visible names",
     "IN ()": "a list without members is the constant false: the loop that the plan shows is never entered",
     "SELECT name FROM namespace ORDER BY name": "all namespaces were asked for; there are few",
     "FROM namespace n ORDER BY name": "all namespaces were asked for; there are few",
@@ -109,6 +110,11 @@ def fill(path: Path) -> None:
             "INSERT INTO name (id, uuid, namespace_id, name, created_at, hidden_at) VALUES (?, ?, 1, ?, 0, ?)",
             ((number, number.to_bytes(16), b"n%06d" % number, number % 2 or None) for number in numbers),
         )
+        db.execute("INSERT INTO namespace (id, name, created_at) VALUES (2, 'folders', 0)")
+        db.executemany(
+            "INSERT INTO name (id, uuid, namespace_id, name, created_at) VALUES (?, ?, 2, ?, 0)",
+            ((ROWS + n, (ROWS + n).to_bytes(16), b"f%06d/%06d" % (n // 10, n)) for n in numbers),
+        )
         db.executemany(
             "INSERT INTO version (name_id, number, blob_id, created_at) VALUES (?, 1, 1, 0)", column(numbers)
         )
@@ -155,6 +161,8 @@ LISTINGS = {
     "two filters": lambda c, at: c.blobs([ALICE], BlobFilter("common", (COMMON,)), 10, at and blob_cursor(at), NOW),
     "names": lambda c, at: c.names(ALICE, "", 10, at and b"n%06d" % at, NOW),
     "names below a prefix": lambda c, at: c.names(ALICE, "n", 10, at and b"n%06d" % at, NOW),
+    "folder": lambda c, at: c.folder(ALICE, "", 10, at and b"n%06d" % at, NOW),
+    "folder of folders": lambda c, at: c.folder("folders", "f", 10, at and b"f%06d/\xff" % (at // 10), NOW),
     "versions": lambda c, at: c.versions(ALICE, "n000002", 10, at and at.to_bytes(8), NOW),
     "unreferenced": lambda c, at: c.unreferenced(NOW, 10, at and (at // 10).to_bytes(8) + digest(at)),
     "tokens": lambda c, at: c.tokens(10, at and at.to_bytes(8)),

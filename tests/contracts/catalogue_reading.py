@@ -230,7 +230,7 @@ class ListingContract:
         assert [view.blob for view in rest.items] == blobs[3:]
         assert rest.next is None
 
-    @pytest.mark.parametrize("listing", ["blobs", "checksum", "names", "versions"])
+    @pytest.mark.parametrize("listing", ["blobs", "checksum", "names", "folder", "versions"])
     async def test_a_page_of_blobs_with_much_metadata_is_shorter_and_none_is_left_out(
         self, desk: Desk, listing: str
     ) -> None:
@@ -249,6 +249,7 @@ class ListingContract:
                 "sha512", digest_of(b"abc").raw, None, 100, after, now
             ),
             "names": lambda after: catalogue.names(ALICE, "", 100, after, now),
+            "folder": lambda after: catalogue.folder(ALICE, "", 100, after, now),
             "versions": lambda after: catalogue.versions(ALICE, NAME, 100, after, now),
         }
 
@@ -384,6 +385,43 @@ class ListingContract:
         await desk.publish("a/bobs", namespace=BOB)
 
         assert await desk.names(prefix) == found
+
+    @pytest.mark.parametrize("limit", [1, 2, 100])
+    @pytest.mark.parametrize(
+        ("prefix", "found"),
+        [
+            ("", ["Z", "a", "a b/", "a/", "a0", "b/", "é/", "日本"]),
+            ("a", ["a", "a b/", "a/", "a0"]),
+            ("a/", ["a/b", "a/b/", "a/c/", "a/d"]),
+            ("a/b", ["a/b", "a/b/"]),
+            ("a/b/", ["a/b/1", "a/b/2"]),
+            ("é/", ["é/é/"]),
+            ("a/x", []),
+            ("A", []),
+        ],
+    )
+    async def test_a_folder_shows_its_names_and_the_folders_in_it(
+        self, desk: Desk, prefix: str, found: list[str], limit: int
+    ) -> None:
+        for name in ("日本", "b/1/2/3", "a/c/d", "a", "a0", "a/b", "a/d", "Z", "é/é/é", "a/b/1", "a/b/2", "a b/c"):
+            await desk.publish(name)
+        for name in ("hidden/a", "a/b/0", "a/a"):
+            await desk.publish(name)
+            await desk.hide(name)
+        await desk.publish("bobs/1", namespace=BOB)
+
+        assert await desk.folder(prefix, limit=limit) == found
+
+    async def test_what_a_folder_shows_of_a_name_is_what_the_names_show(self, desk: Desk) -> None:
+        await desk.publish("a")
+        await desk.publish("a", b"two")
+        await desk.publish("b/c")
+
+        shown = await desk.catalogue.folder(ALICE, "", 9, None, desk.clock())
+        names = await desk.catalogue.names(ALICE, "", 9, None, desk.clock())
+
+        assert shown.items == (names.items[0], "b/")
+        assert (await desk.catalogue.folder("nobody", "", 9, None, desk.clock())).items == ()
 
     async def test_names_come_with_their_newest_version_and_without_the_hidden(self, desk: Desk) -> None:
         await desk.publish("a")

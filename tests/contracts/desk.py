@@ -113,6 +113,13 @@ class Desk:
         )
         return [version.name for version in versions]
 
+    async def folder(self, prefix: str = "", namespace: str = ALICE, limit: int = 2) -> list[str]:
+        """Names, and folders with the slash that they end in."""
+        entries = await every_page(
+            lambda limit, after: self.catalogue.folder(namespace, prefix, limit, after, self.clock()), limit
+        )
+        return [entry if isinstance(entry, str) else entry.name for entry in entries]
+
     # -- upkeep -------------------------------------------------------------------------------------------
 
     async def expire(

@@ -14,6 +14,7 @@ from uuid import UUID
 
 import aiosqlite
 
+from casd.catalogue.sqlite import folders
 from casd.catalogue.sqlite.accounts import SELECT_NAMESPACES, SELECT_TOKENS
 from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
@@ -191,6 +192,15 @@ class Listings:
         rows, has_more = await self._page(sql, values, limit)
         return page_of([seen_version_of(row, now) for row in rows], has_more, lambda version: version.name.encode())
 
+    async def folder(
+        self, namespace: str, prefix: str, limit: int, after: bytes | None, now: int
+    ) -> Page[Version | str]:
+        low = prefix.encode()
+        start = low if after is None else max(low, after + b"\0")
+        values = folders.entry_values(namespace, low, start, after_prefix(low))
+        rows, has_more = await self._page(folders.entries_page(BELONGINGS), values, limit)
+        return page_of([entry_of(row, now) for row in rows], has_more, folders.key_of)
+
     async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
         """Keys are the namespace's name, a zero byte, and the name, which has none."""
         start_namespace, _, start = (after or b"\0").partition(b"\0")
@@ -327,6 +337,11 @@ def seen_version_of(row: Row, now: int) -> Version:
     """From VERSION_VIEW_COLUMNS."""
     version = version_of(row)
     return version if version.is_marker else replace(version, view=view_of(row[VERSION_COLUMN_COUNT:], now))
+
+
+def entry_of(row: Row, now: int) -> Version | str:
+    """From `folders.entries_page`."""
+    return seen_version_of(row[1:], now) if row[0] is None else bytes(row[0]).decode()
 
 
 def namespace_of(row: Row) -> Namespace:

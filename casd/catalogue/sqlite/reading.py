@@ -171,6 +171,11 @@ class SqliteReading:
     async def names(self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime) -> Page[Version]:
         return await self._listings.names(namespace, prefix, limit, after, micros(now))
 
+    async def folder(
+        self, namespace: str, prefix: str, limit: int, after: bytes | None, now: datetime
+    ) -> Page[Version | str]:
+        return await self._listings.folder(namespace, prefix, limit, after, micros(now))
+
     async def name_infos(self, namespace: str | None, limit: int, after: bytes | None) -> Page[NameInfo]:
         return await self._listings.name_infos(namespace, limit, after)
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from casd.auth import Principal
 from casd.dialects.native.blobs import check_digests, description, lease, source_of
-from casd.dialects.native.render import name_info_json, page_json, version_json, version_path
+from casd.dialects.native.render import folder_json, name_info_json, page_json, version_json, version_path
 from casd.errors import InvalidInput, NameNotFound
 from casd.model import JSON, Blob, BlobView, NameInfo, Version, checked_namespace
 from casd.payloads.base import ANYTHING
@@ -133,8 +133,12 @@ async def listing(request: web.Request) -> web.StreamResponse:
     namespace = checked_namespace(decode(raw_segments(request)[SKIP]))
     await store.readable_namespace(principal_of(request), namespace)
     check_query(request)
-    prefix = request.query.get("prefix", "")
-    page = await store.catalogue.names(namespace, prefix, page_limit(request), cursor(request), store.now())
+    prefix, limit, after = request.query.get("prefix", ""), page_limit(request), cursor(request)
+    if "delimiter" in request.query:
+        if request.query["delimiter"] != "/":
+            raise InvalidInput("?delimiter= is a slash: names are paths")
+        return folder_json(request, await store.catalogue.folder(namespace, prefix, limit, after, store.now()))
+    page = await store.catalogue.names(namespace, prefix, limit, after, store.now())
     return page_json(request, page, [version_json(version) for version in page.items])
 
 

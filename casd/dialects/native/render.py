@@ -16,6 +16,13 @@ def page_json(request: web.Request, page: Page[Any], items: Sequence[object]) ->
     return json_response({"items": items, "next": cursor_text(request, page.next)})
 
 
+def folder_json(request: web.Request, page: Page[Version | str]) -> web.Response:
+    """The page's names, and beside them the folders, which count as items of the page."""
+    names = [version_json(entry) for entry in page.items if not isinstance(entry, str)]
+    folders = [entry for entry in page.items if isinstance(entry, str)]
+    return json_response({"items": names, "folders": folders, "next": cursor_text(request, page.next)})
+
+
 def blob_json(view: BlobView) -> dict[str, Any]:
     blob = view.blob
     return {
