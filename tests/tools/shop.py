@@ -79,6 +79,11 @@ def curl(shop: Shop, *arguments: str) -> Coroutine[Any, Any, int]:
     return run(tool("curl"), "--silent", "--show-error", "--fail-with-body", "-H", shop.auth, *arguments)
 
 
+def curl_on(shop: Shop, file: Path, url: str) -> Coroutine[Any, Any, int]:
+    """Goes on with the file as far as it is there."""
+    return curl(shop, "-C", "-", "-o", str(file), url)
+
+
 def wget(shop: Shop, file: Path, url: str, *arguments: str) -> Coroutine[Any, Any, int]:
     return run(tool("wget"), "-nv", "--no-hsts", "-O", str(file), f"--header={shop.auth}", *arguments, url)
 
