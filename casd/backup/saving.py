@@ -107,11 +107,14 @@ class _Run:
         self._filling = Filling(dest)
         self._catalogue = dest / folder.CATALOGUE
         self._draft = dest / f"{folder.CATALOGUE}.new"
+        self._birth = birth_of(data / folder.CATALOGUE)
         self._saved = Saved()
 
     def save(self, *, prune: bool) -> Saved:
-        self._check_birth()
-        was_finished = (self._dest / folder.BACKUP).exists() and is_finished(self._dest)
+        before = state_of(self._dest)
+        if before.get("store") not in (None, self._birth):
+            raise FolderUnusable(f"{self._dest} is the backup of another store: name another folder")
+        was_finished = before.get("finished_at") is not None
         self._write_state()
         self._filling.prepare(all_anew=not was_finished)
         for _ in range(ROUNDS):
@@ -133,16 +136,12 @@ class _Run:
             self._prune()
         return self._saved
 
-    def _check_birth(self) -> None:
-        """Raises FolderUnusable where the backup is of another store."""
-        if self._catalogue.exists() and birth_of(self._catalogue) != birth_of(self._data / folder.CATALOGUE):
-            raise FolderUnusable(f"{self._dest} is the backup of another store: name another folder")
-
     def _write_state(self) -> None:
         saved = self._saved
         state = {
             "format": FORMAT,
             "of": str(self._data.resolve()),
+            "store": self._birth,
             "finished_at": saved.finished_at.isoformat() if saved.finished_at else None,
             "payloads": saved.payloads,
             "bytes": saved.bytes,
@@ -215,12 +214,13 @@ class _Run:
                         self._saved.pruned += 1
 
 
-def is_finished(backup: Path) -> bool:
-    """Whether its last run came to its end."""
+def state_of(backup: Path) -> dict[str, object]:
+    """What its last run has told of itself; nothing if that does not read."""
     try:
-        return json.loads((backup / folder.BACKUP).read_text("utf-8"))["finished_at"] is not None
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        state = json.loads((backup / folder.BACKUP).read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
 
 
 def unreadable(source: Path, tell: Tell) -> str | None:

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -10,13 +11,19 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from uuid import UUID
 
 import pytest
 
 from casd import folder
 from casd.backup import NoPin, save
+from casd.cli import backup as backup_command
+from casd.cli.backup import DaemonPin
+from casd.client.operations import Pin
+from casd.errors import CasdError
 from casd.payloads import duplicating
 from tests.backup.conftest import (
     BIG,
@@ -201,6 +208,29 @@ def test_the_backup_of_another_store_is_not_overwritten(stopped: Daemon, new_dae
     assert "is the backup of another store" in refused(stopped.data, dest)
 
     assert tree(dest) == before
+
+
+def test_a_backup_whose_catalogue_was_damaged_gets_a_new_one(stopped: Daemon, dest: Path) -> None:
+    back_up(stopped, dest)
+    (dest / CATALOGUE).write_bytes(b"garbage!" * 1000)
+
+    told = back_up(stopped, dest)
+
+    assert (told["payloads"], told["copied_payloads"]) == (4, 0)
+    assert casd("fsck", "--data", dest, "--deep").code == 0
+
+
+def test_a_copy_that_went_bad_in_the_backup_is_found_there_and_made_anew(stopped: Daemon, dest: Path) -> None:
+    back_up(stopped, dest)
+    flipped(payload_path(dest, sha512(BIG)))
+    assert back_up(stopped, dest)["copied_payloads"] == 0  # what is there is believed
+
+    assert casd("fsck", "--data", dest, "--deep", "--repair").code == 6
+    told = back_up(stopped, dest)
+
+    assert told["copied_payloads"] == 1
+    assert casd("fsck", "--data", dest, "--deep").code == 0
+    assert payload_files(dest) == payload_files(stopped.data)
 
 
 def test_two_backups_into_one_folder_at_once_are_not_made(stopped: Daemon, dest: Path) -> None:
@@ -544,3 +574,87 @@ def test_restoring_again_after_all_serves_everything(stopped: Daemon, dest: Path
     back_up(stopped, dest)
 
     assert_serves_all(restored(dest, new_daemon))
+
+
+# -- a daemon's pin -------------------------------------------------------------------------------------------------
+
+
+class Desk:
+    """The daemon's side of pins, as `DaemonPin` asks it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+        self.failure: CasdError | None = None
+
+    def begin_backup(self) -> Pin:
+        self.asked.append("begin")
+        return Pin(UUID(int=len(self.asked)), datetime.now(UTC))
+
+    def renew_backup(self, id: UUID) -> Pin:
+        self.asked.append(f"renew {id.int}")
+        if self.failure is not None:
+            raise self.failure
+        return Pin(id, datetime.now(UTC))
+
+    def end_backup(self, id: UUID) -> None:
+        self.asked.append(f"end {id.int}")
+
+
+def refusal(code: str) -> CasdError:
+    error = CasdError("no")
+    error.code = code
+    return error
+
+
+def test_a_pin_is_renewed_once_a_minute_and_taken_anew_when_it_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, desk = 1000.0, Desk()
+    monkeypatch.setattr(backup_command.time, "monotonic", lambda: now)
+    pin = DaemonPin(cast(Any, desk))
+
+    pin.keep()
+    now += 60
+    pin.keep()
+    pin.keep()
+    desk.failure, now = refusal("unreachable"), now + 60
+    pin.keep()
+    kept = pin.losses
+    desk.failure, now = refusal("pin-not-found"), now + 60
+    pin.keep()
+    pin.end()
+
+    assert desk.asked == ["begin", "renew 1", "renew 1", "renew 1", "begin", "end 5"]
+    assert (kept, pin.losses) == (0, 1)
+
+
+# -- a power cut ----------------------------------------------------------------------------------------------------
+
+
+def test_the_catalogue_gets_its_name_when_all_it_knows_is_on_the_disk(stopped: Daemon, dest: Path) -> None:
+    """In the order of the system calls: each payload synced and named, each folder synced, then the catalogue."""
+    if shutil.which("strace") is None:
+        skip_loudly("strace is not installed")
+    trace = dest.parent / "trace"
+    command = ["strace", "-f", "-y", "-o", str(trace), "-e", "trace=fsync,fdatasync,rename,renameat,renameat2"]
+    command += [sys.executable, "-m", "casd", "backup", str(dest), "--data", str(stopped.data)]
+    assert subprocess.run(command, env=stopped.env, capture_output=True).returncode == 0
+
+    calls = [line.partition(" ")[2].strip() for line in trace.read_text().splitlines()]
+    renames = {match[2]: number for number, line in enumerate(calls) if (match := RENAME.match(line))}
+    end = renames[str(dest / CATALOGUE)]
+
+    # One that another thread's call interrupts in the trace is followed in its own thread by what relies on it.
+    def synced(path: Path, after: int, before: int) -> bool:
+        return any(re.match(rf"f(data)?sync\(\d+<{re.escape(str(path))}>[) ]", line) for line in calls[after:before])
+
+    payloads = [payload_path(dest, digest) for digest in payload_files(dest)]
+    assert len(payloads) == 4
+    for path in payloads:
+        named = renames[str(path)]
+        assert synced(dest / "incoming" / path.name, 0, named)
+        assert all(synced(parent, named, end) for parent in (path.parent, path.parent.parent))
+    assert synced(dest / "payloads", 0, end)
+    assert synced(dest / f"{CATALOGUE}.new", 0, end)
+    assert synced(dest, end, len(calls))
+
+
+RENAME = re.compile(r'rename(?:at2?)?\((?:AT_FDCWD<[^>]*>, )?"([^"]+)", (?:AT_FDCWD<[^>]*>, )?"([^"]+)"')
