@@ -1,5 +1,6 @@
 """What look-ups and listings of every catalogue must do."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -438,6 +439,25 @@ class ListingContract:
 
     async def test_names_of_an_absent_namespace_are_none(self, desk: Desk) -> None:
         assert (await desk.catalogue.names("nobody", "", 9, None, desk.clock())).items == ()
+
+    async def test_a_listing_sees_every_write_that_returned_while_others_are_under_way(self, desk: Desk) -> None:
+        for number in range(100):
+            await desk.publish(f"a/{number:03}")
+        done = asyncio.Event()
+
+        async def list_on() -> None:
+            while not done.is_set():
+                await desk.catalogue.names(ALICE, "a/", 100, None, desk.clock())
+
+        readers = [asyncio.create_task(list_on()) for _ in range(4)]
+        try:
+            for number in range(50):
+                version = await desk.publish(f"b/{number}")
+                page = await desk.catalogue.versions(ALICE, version.name, 1, None, desk.clock())
+                assert [each.number for each in page.items] == [version.number]
+        finally:
+            done.set()
+            await asyncio.gather(*readers)
 
     async def test_versions_are_listed_with_their_markers(self, desk: Desk) -> None:
         await desk.publish()

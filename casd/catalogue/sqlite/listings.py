@@ -4,6 +4,7 @@ They run on aiosqlite's connection; each page is fetched before anything is sent
 client is waited for (an open read transaction keeps the WAL from being folded back).
 """
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Callable, Collection, Sequence
@@ -68,6 +69,9 @@ class Listings:
 
     def __init__(self, db: aiosqlite.Connection) -> None:
         self._db = db
+        # One statement at a time: one that begins while another's rows are being fetched reads what that one reads,
+        # which may be older than what its caller was told is stored (SQLite: a connection has one read transaction).
+        self._turn = asyncio.Lock()
 
     @classmethod
     async def open(cls, path: Path) -> "Listings":
@@ -77,7 +81,8 @@ class Listings:
 
     async def rows(self, sql: str, values: dict[str, Any]) -> list[Row]:
         try:
-            return [tuple(row) for row in await self._db.execute_fetchall(sql, values)]
+            async with self._turn:
+                return [tuple(row) for row in await self._db.execute_fetchall(sql, values)]
         except sqlite3.Error as error:
             raise storage_error(error) from error
 
@@ -91,7 +96,7 @@ class Listings:
         found: list[Row] = []
         size = 0
         try:
-            async with self._db.execute(sql, values | {"limit": limit + 1}) as cursor:
+            async with self._turn, self._db.execute(sql, values | {"limit": limit + 1}) as cursor:
                 while rows := await cursor.fetchmany(FETCH_ROWS):
                     for row in rows:
                         if len(found) == limit or size > page_bytes:
