@@ -17,6 +17,7 @@ TOPICS = (
     "durability",
     "operations",
     "proxy",
+    "quarantine",
     "backup",
     "fsck",
     "exit-codes",

@@ -25,7 +25,7 @@ from casd.model import JSON, Digest, Quarantined, Stored
 from casd.payloads import quarantine
 from casd.payloads.folders import DurableFolders, disk_call, fsync_folder, storage_error
 from casd.payloads.hashing import PayloadHasher
-from casd.payloads.reading import UNREADABLE, LocalPayload, identity_of
+from casd.payloads.reading import UNREADABLE, Checkers, LocalPayload, identity_of
 from casd.payloads.space import Claim, Space
 from casd.payloads.staged import SMALL_BYTES, LocalStaged, Place
 from casd.tasks import to_the_end
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 DISK_THREADS = 32  # so many fsyncs can wait at once; a disk that merges them serves 32 clients in the time of a few
 REMEMBERED = 1024  # hashers of suspended stages, 2 KiB each and 8 KiB a GiB: going on with one reads nothing again
 KNOWN_WARM = 4096  # digests whose directory entry and inode were used lately: opening them inline takes 8 us
-CHECK_THREADS = 4  # what is read to be checked waits for the disk here
 COPY_STEP_BYTES = 64 << 20
 
 Args = TypeVarTuple("Args")
@@ -53,7 +52,7 @@ class LocalPayloads:
         self._space = Space(root, reserve_bytes)
         self._disk = ThreadPoolExecutor(DISK_THREADS, "casd-disk")
         self._hashing = ThreadPoolExecutor(os.cpu_count() or 1, "casd-hash")
-        self._checking = ThreadPoolExecutor(CHECK_THREADS, "casd-check")
+        self._checkers = Checkers()
         self._hashers: OrderedDict[str, PayloadHasher] = OrderedDict()  # of stages that were suspended
         self._warm: OrderedDict[Digest, None] = OrderedDict()
 
@@ -211,7 +210,7 @@ class LocalPayloads:
             if error.errno in UNREADABLE:
                 raise PayloadUnreadable(f"payload {digest} cannot be opened: {error.strerror}") from error
             raise storage_error(f"payload {digest} cannot be opened", error) from error
-        return LocalPayload(digest, file, self._disk, self._checking)
+        return LocalPayload(digest, file, self._disk, self._checkers)
 
     def _check_mounted(self, digest: Digest) -> None:
         """Raise StorageFailed if a folder that the start made is gone: then more is wrong than one payload's file."""
@@ -265,7 +264,7 @@ class LocalPayloads:
     def _shut_pools(self) -> None:
         self._disk.shutdown()
         self._hashing.shutdown()
-        self._checking.shutdown()
+        self._checkers.pool.shutdown()
 
     def _path(self, digest: Digest) -> Path:
         return Path(self._text_path(digest))

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import catalogues, latency, transfers
+from tests.bench import catalogues, checked, latency, transfers
 from tests.bench.case import Case, Outcome, run
 from tests.bench.peers import Casd, Nginx, nginx_binary
 from tests.bench.report import as_json, lines, load_average, place, target_lines
@@ -65,6 +65,13 @@ def measured(root: Path, rounds: int, only: list[str], quick: bool) -> Iterator[
     with transfer_servers(root, QUICK if quick else FULL) as at:
         cases = transfers.cases(at) + latency.cases(at, QUICK_SLOW_S if quick else SLOW_S)
         yield from run(wanted(cases, only), rounds)
+    checking = checked.Checked(root, QUICK if quick else FULL)
+    if chosen := wanted(checked.cases(checking), only):
+        try:
+            checking.prepare()
+            yield from run(chosen, rounds)
+        finally:
+            checking.stop()
     filled = catalogues.Catalogues(
         root, QUICK_CATALOGUES if quick else FULL_CATALOGUES, (QUICK if quick else FULL).for_s
     )

@@ -26,7 +26,7 @@ from casd.errors import (
 from casd.model import BlobState, Guard, NameInfo, Namespace, Role
 from tests.contracts.catalogue_reading import ABSENT, token_of
 from tests.contracts.desk import ALICE, BOB, GRACE, NAME, Desk
-from tests.contracts.oracle import checksum_of, digest_of, receipt_of
+from tests.contracts.oracle import checksum_of, digest_of, receipt_of, some_bytes
 
 ABC = digest_of(b"abc")
 
@@ -557,6 +557,42 @@ class UpkeepContract:
 
         assert damaged == [BlobState.ERROR, BlobState.ERROR, BlobState.CREATED]
         assert {(await desk.blob(blob.uuid)).state for blob in blobs} == {BlobState.CREATED}
+
+    async def test_marking_a_payload_says_whether_that_is_news(self, desk: Desk) -> None:
+        await desk.add()
+        later = desk.clock() + timedelta(days=1)
+
+        said = [await desk.catalogue.set_quarantined(ABC, at) for at in (None, desk.clock(), later, None, None)]
+
+        assert said == [False, True, False, True, False]
+        assert await desk.catalogue.set_quarantined(digest_of(b"unknown"), later) is False
+
+    async def test_the_states_of_payloads_are_those_of_their_blobs(self, desk: Desk) -> None:
+        await desk.add()
+        await desk.add(b"damaged")
+        await desk.catalogue.set_quarantined(digest_of(b"damaged"), desk.clock())
+        asked = [ABC, digest_of(b"damaged"), digest_of(b"unknown")]
+
+        assert await desk.catalogue.payload_states(asked) == {
+            ABC: BlobState.CREATED,
+            digest_of(b"damaged"): BlobState.ERROR,
+        }
+        assert await desk.catalogue.payload_states([]) == {}
+
+    @pytest.mark.parametrize("blocks", [0, 1, 1024, 1025, 3000])
+    async def test_a_payload_that_is_found_good_has_its_mark_taken_and_its_block_list_replaced(
+        self, desk: Desk, blocks: int
+    ) -> None:
+        blob = await desk.add()
+        await desk.catalogue.set_quarantined(ABC, desk.clock())
+        listed = some_bytes(8 * blocks)
+
+        said = [await desk.catalogue.set_good(ABC, listed, desk.clock()) for _ in range(2)]
+
+        assert said == [True, False]
+        assert (await desk.blob(blob.uuid)).state is BlobState.CREATED
+        assert await desk.catalogue.block_checksums(ABC, 0, 5000) == listed
+        assert await desk.catalogue.set_good(digest_of(b"unknown"), listed, desk.clock()) is False
 
     async def test_totals_count_a_payload_once_and_its_blobs_each(self, desk: Desk) -> None:
         await desk.add(b"12345")

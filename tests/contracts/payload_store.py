@@ -569,6 +569,118 @@ class PayloadStoreContract:
         with pytest.raises(PayloadMissing):
             await store.open(receipt.digest)
 
+    async def test_a_note_is_kept_where_there_was_no_payload(self, store: PayloadStore, backend: Backend) -> None:
+        is_moved = await store.quarantine(digest_of(b"abc"), "it is gone", {"size": 3})
+
+        (kept,) = await store.quarantined(10)
+        assert is_moved is False
+        assert (kept.digest, kept.why, kept.size, kept.facts) == (digest_of(b"abc"), "it is gone", None, {"size": 3})
+        assert backend.quarantined() == []
+
+    async def test_quarantine_is_listed_by_id_in_pages(self, store: PayloadStore) -> None:
+        for number in range(5):
+            receipt = await store_bytes(store, bytes([number]), f"stage-{number}")
+            await store.quarantine(receipt.digest, str(number), {"number": number})
+
+        pages, after = [], None
+        while page := await store.quarantined(2, after):
+            pages.append(page)
+            after = page[-1].id
+
+        items = [item for page in pages for item in page]
+        assert [len(page) for page in pages] == [2, 2, 1]
+        assert [item.id for item in items] == sorted(item.id for item in items)
+        assert sorted((item.why, item.size, item.facts["number"]) for item in items) == [
+            (str(number), 1, number) for number in range(5)
+        ]
+        assert all(item.quarantined_at.utcoffset() is not None for item in items)
+        assert [await store.in_quarantine(item.id) for item in items] == items
+
+    async def test_what_is_purged_from_quarantine_is_gone(self, store: PayloadStore, backend: Backend) -> None:
+        receipt = await store_bytes(store, b"abc")
+        await store.quarantine(receipt.digest, "damaged")
+        (kept,) = await store.quarantined(10)
+
+        purged = [await store.purge_quarantined(kept.id) for _ in range(2)]
+
+        assert purged == [True, False]
+        assert await store.quarantined(10) == []
+        assert await store.in_quarantine(kept.id) is None
+        assert backend.quarantined() == []
+
+    @pytest.mark.parametrize("id", ["", "x", "..", "../lock", "0" * 128, f"{'0' * 128}.20260101T000000.000000Z"])
+    async def test_an_id_that_is_not_in_quarantine_is_none(self, store: PayloadStore, id: str) -> None:
+        assert await store.in_quarantine(id) is None
+        assert await store.purge_quarantined(id) is False
+
+    # -- what bytes are worth -----------------------------------------------------------------------------
+
+    @pytest.mark.parametrize("size", SIZES)
+    @pytest.mark.parametrize("from_disk", [False, True])
+    async def test_block_checksums_are_those_of_the_receipt(
+        self, store: PayloadStore, size: int, from_disk: bool
+    ) -> None:
+        receipt = await store_bytes(store, some_bytes(size))
+        payload = await store.open(receipt.digest)
+
+        found = [
+            await payload.block_checksums(start, stop, from_disk=from_disk)
+            for start, stop in [(0, 100), (0, 1), (1, 2), (1, 3), (2, 100), (50, 60)]
+        ]
+
+        payload.close()
+        blocks = receipt_of(some_bytes(size)).blocks
+        assert found == [
+            blocks[start * 8 : stop * 8] for start, stop in [(0, 100), (0, 1), (1, 2), (1, 3), (2, 100), (50, 60)]
+        ]
+
+    @pytest.mark.parametrize("size", SIZES)
+    async def test_an_examination_finds_what_is_there_whatever_it_is_called(
+        self, store: PayloadStore, backend: Backend, size: int
+    ) -> None:
+        receipt = await store_bytes(store, b"something else")
+        backend.damage(receipt.digest, POOL[:size])
+        payload = await store.open(receipt.digest)
+        paced: list[int] = []
+
+        async def pace(count: int) -> None:
+            paced.append(count)
+
+        found = await payload.examine(pace)
+
+        payload.close()
+        truth = receipt_of(POOL[:size])
+        assert (found.digest, found.size, found.blocks) == (truth.digest, size, truth.blocks)
+        assert sum(paced) == size
+
+    async def test_each_copy_of_the_bytes_has_its_own_identity(self, store: PayloadStore, backend: Backend) -> None:
+        async def identity() -> Any:
+            payload = await store.open(digest_of(b"abc"))
+            payload.close()
+            return payload.identity
+
+        found = []
+        for id in ("one", "two"):
+            async with await store.stage(id) as staged:
+                await staged.append(b"abc")
+                await staged.seal()
+                told = await staged.commit()
+            found.append(await identity())
+            assert told == found[-1]
+            assert await identity() == told
+        backend.damage(digest_of(b"abc"), b"abcd")
+
+        assert len({*found, await identity()}) == 3
+
+    async def test_forgetting_what_is_cached_changes_nothing(self, store: PayloadStore) -> None:
+        receipt = await store_bytes(store, some_bytes(300_000))
+        payload = await store.open(receipt.digest)
+
+        await payload.forget_cached()
+
+        assert await payload.read(0, 300_000) == some_bytes(300_000)
+        payload.close()
+
     async def test_bytes_in_quarantine_are_healed_by_storing_them_again(
         self, store: PayloadStore, backend: Backend
     ) -> None:

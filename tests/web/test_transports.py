@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import skip_loudly
+from tests.payloads.local_backend import path_of
 from tests.web.house import House, open_house, run_on
 from tests.web.wire import PATIENCE_S, wait_until
 
@@ -101,6 +102,37 @@ def test_a_payload_and_its_ranges_come_out_equal(
     found = run_on(loop_name, scenario())
 
     assert found == [DATA[start:stop] for _, (start, stop) in WANTED * 2]
+
+
+@pytest.mark.parametrize("block", [0, 3])
+def test_damage_is_not_sent_over_any_of_them(
+    tmp_path: Path, loop_name: str, transport: str, certificate: tuple[Path, Path], block: int
+) -> None:
+    def fetch(net: Net, house: House, uuid: object) -> tuple[int, bytes]:
+        connection = net.connection()
+        connection.request("GET", f"/v1/blobs/{uuid}/data", headers=house.headers)
+        response = connection.getresponse()
+        try:
+            return response.status, response.read()
+        except http.client.IncompleteRead as error:
+            return response.status, error.partial
+        except OSError:  # over TLS a connection that is cut ends with an error
+            return response.status, b""
+        finally:
+            connection.close()
+
+    async def scenario() -> tuple[int, bytes]:
+        async with open_house(tmp_path / "house", tls=server_context(certificate)) as house:
+            blob = await house.add(DATA)
+            with path_of(tmp_path / "house", blob.digest.hex).open("r+b") as file:
+                file.seek(block << 20)
+                file.write(bytes([DATA[block << 20] ^ 1]))
+            return await asyncio.to_thread(fetch, Net(house, transport, certificate), house, blob.uuid)
+
+    status, body = run_on(loop_name, scenario())
+
+    assert status == (200 if block else 500)
+    assert not block or DATA[: block << 20].startswith(body)
 
 
 def test_several_ranges_are_framed_right(
