@@ -278,6 +278,8 @@ class CatalogueUnusable(CasdError):
 class CatalogueForeign(CatalogueUnusable):
     """The catalogue is whole, but not for this casd as it runs: of another program, version or user."""
 
+    code = "catalogue-foreign"
+
 
 class FolderInUse(CasdError):
     """Another daemon holds the data folder's lock."""

@@ -234,6 +234,7 @@ result = [outcome(wrong.get_blob, absent), outcome(nowhere.get_blob, absent), ou
 def test_a_damaged_payload_is_an_error_and_the_same_upload_heals_it(client: Client, us: Party) -> None:
     data = f"{us.namespace} will be damaged".encode()
     uuid = us.add(data)["uuid"]
+    us.daemon.damaged.add(hashlib.sha512(data).hexdigest())
     Path(payload_file(us.daemon, data)).write_bytes(data[:-1])
     (client.home / "source").write_bytes(data)
 
