@@ -353,6 +353,39 @@ async def test_aria2c_checks_the_sum_that_casd_tells(shop: Shop, tmp_path: Path)
 
 
 @pytest.mark.parametrize("fetch", [wget, aria2c])
+async def test_a_tool_outlives_the_daemon(
+    new_daemon: Callable[..., Daemon], tmp_path: Path, fetch: Callable[..., Coroutine[Any, Any, int]]
+) -> None:
+    """kill -9 in the middle of a download, and a new start: nobody but the tool knows of it, and it goes on."""
+    daemon = new_daemon().start()
+    shop, file = Shop(daemon), tmp_path / "file"
+    async with Proxy(daemon.url, STALL) as proxy:
+        fetching = asyncio.create_task(fetch(shop, file, proxy.url + shop.name))
+        await proxy.stalled()
+        await asyncio.to_thread(daemon.kill)
+        await asyncio.to_thread(daemon.start)
+        await proxy.retarget(daemon.url)
+        code = await fetching
+
+    assert code == 0
+    assert file.read_bytes() == shop.data
+    assert proxy.ranges
+    assert daemon.stop() == 0
+
+
+async def test_what_anybody_may_read_needs_no_token(shop: Shop, tmp_path: Path) -> None:
+    assert ask(shop.daemon, "PUT", "/v1/namespaces/open", {"anonymous_read": True}).status == 200
+    name = f"/v1/names/open/{uuid4()}"
+    assert ask(shop.daemon, "PUT", name, shop.data).status == 201
+    shop.auth = "X-Nothing: 1"
+    async with Proxy(shop.daemon.url, CUT, CUT) as proxy:
+        code = await wget(shop, tmp_path / "file", proxy.url + name, "--waitretry=0")
+
+    assert code == 0
+    assert (tmp_path / "file").read_bytes() == shop.data
+
+
+@pytest.mark.parametrize("fetch", [wget, aria2c])
 async def test_a_tool_without_a_token_is_turned_away(
     shop: Shop, tmp_path: Path, fetch: Callable[..., Coroutine[Any, Any, int]]
 ) -> None:

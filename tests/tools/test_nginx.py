@@ -328,13 +328,14 @@ async def test_an_upload_does_not_go_through_nginx_own_disk(front: Front) -> Non
 # -- what casd knows of who asks -----------------------------------------------------------------------------------
 
 
-async def test_links_lead_through_nginx_and_nobody_can_bend_them(front: Front, tmp_path: Path) -> None:
-    forged = ("X-Forwarded-Host: evil.test", "X-Forwarded-Prefix: /evil", "Forwarded: host=evil.test")
+async def test_links_and_the_log_say_what_is_so_whatever_a_client_forwards(front: Front, tmp_path: Path) -> None:
+    forged = ("X-Forwarded-Host: evil.test", "X-Forwarded-Prefix: /evil", "X-Forwarded-Proto: https")
+    forged += ("X-Forwarded-For: 192.0.2.9", "Forwarded: for=192.0.2.9;host=evil.test")
     headers = [word for header in forged for word in ("-H", header)]
     body = f'{{"path": "{front.shop.blob}", "expires_in": 60}}'
-    command = (tool("curl"), "-sS", "-H", front.shop.auth, *headers, "--json", body, f"{front.url}/v1/signed-urls")
+    command = (tool("curl"), "-sS", "--interface", "127.0.0.2", "-H", front.shop.auth, *headers, "--json", body)
 
-    code, said = await ran(*command)
+    code, said = await ran(*command, f"{front.url}/v1/signed-urls")
     (url,) = re.findall(r'"url": ?"([^"]+)"', said)
     fetched = await run(tool("curl"), "-sS", "--fail", "-o", tmp_path / "file", url)
 
@@ -342,3 +343,5 @@ async def test_links_lead_through_nginx_and_nobody_can_bend_them(front: Front, t
     assert url.startswith(f"{front.url}/v1/blobs/")
     assert fetched == 0
     assert (tmp_path / "file").read_bytes() == front.shop.data
+    assert re.search(r"address=127\.0\.0\.2 .*path=/v1/signed-urls ", front.shop.daemon.log)
+    assert "192.0.2.9" not in front.shop.daemon.log
