@@ -82,8 +82,8 @@ def check(config_file: Path | None, overrides: Mapping[str, object]) -> int:
     return 0
 
 
-def raise_descriptor_limit(max_connections: int) -> None:
-    """This process may open as many files as it is let; a warning if they are too few for its connections.
+def raise_descriptor_limit(max_connections: int) -> int:
+    """This process may open as many files as it is let, which is returned; a warning if they are too few.
 
     The soft limit is 1024 nearly everywhere, because of select(2), which nothing here uses.
     """
@@ -93,6 +93,8 @@ def raise_descriptor_limit(max_connections: int) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError):  # a sandbox that does not let us
             hard = soft
+    if hard == resource.RLIM_INFINITY:
+        return 1 << 20
     wanted = max_connections * DESCRIPTORS_PER_CONNECTION + OWN_DESCRIPTORS
     if hard < wanted:
         log.warning(
@@ -100,6 +102,7 @@ def raise_descriptor_limit(max_connections: int) -> None:
             hard,
             wanted,
         )
+    return hard
 
 
 def loop_factory(wanted: EventLoop) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -121,17 +124,17 @@ async def run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
+    descriptors = raise_descriptor_limit(config.limits.max_connections)
     with locked_folder(config):
-        async with running(config) as address:
-            raise_descriptor_limit(config.limits.max_connections)
+        async with running(config, descriptors) as address:
             log.info("listening address=%s data=%s", address, config.storage.data)
             await stop.wait()
             log.info("stopping")
 
 
 @contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[str]:
-    """A daemon that serves; yields its base URL. The caller holds the folder's lock."""
+async def running(config: Config, descriptors: int = 1024) -> AsyncIterator[str]:
+    """A daemon that serves; yields its base URL. The caller holds the folder's lock; `descriptors` it may open."""
     data = config.storage.data
     async with contextlib.AsyncExitStack() as stack:
         payloads = await LocalPayloads.create(data, config.storage.reserve_bytes)
@@ -156,6 +159,7 @@ async def running(config: Config) -> AsyncIterator[str]:
             store,
             lifetime=timedelta(days=config.upkeep.upload_days),
             limit_per_token=config.limits.max_uploads_per_token,
+            limit_resting=max(1, (descriptors - OWN_DESCRIPTORS) // 4),
         )
         await uploads.start()
         stack.push_async_callback(uploads.close)

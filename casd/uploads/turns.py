@@ -3,7 +3,7 @@
 One request at a time has its *turn*; of an upload in parts, one for each part, or one for the whole. A newer one of the
 same client (the token, and the session where both tell theirs) cuts an older one off; any other may when nothing has
 arrived for TAKE_OVER_S, so that no connection that died unseen keeps anybody waiting. Between two turns the stage stays
-open, with the state of its hashes, until it has rested for REST_S, or RESTING others have rested for less: then
+open, with the state of its hashes, until it has rested for REST_S, or too many others have rested for less: then
 descriptor and reservation go.
 """
 
@@ -19,7 +19,7 @@ from casd.payloads.base import Staged
 
 TAKE_OVER_S = 10.0  # without a byte: then whoever comes next may take over
 REST_S = 120.0  # between two turns; a client that reconnects within it costs no second read
-RESTING = 256  # at most: a descriptor each, where a process has 1024 unless somebody raised that
+RESTING = 256  # at most: a descriptor each
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,8 @@ class Session:
 class Sessions:
     """The sessions of all uploads that were used lately."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit_resting: int) -> None:
+        self._limit_resting = limit_resting
         self._sessions: dict[UUID, Session] = {}
         self._resting: dict[UUID, Session] = {}  # the longest first
         self._suspending: set[asyncio.Task[None]] = set()
@@ -207,7 +208,7 @@ class Sessions:
     def _start_rest(self, session: Session) -> None:
         session.rest = asyncio.get_running_loop().call_later(REST_S, self._suspend, session)
         self._resting[session.upload.uuid] = session
-        if len(self._resting) > RESTING:
+        if len(self._resting) > min(self._limit_resting, RESTING):
             self._suspend(next(iter(self._resting.values())))
 
     def _stop_rest(self, session: Session) -> None:

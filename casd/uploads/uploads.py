@@ -15,13 +15,13 @@ from datetime import timedelta
 from uuid import UUID
 
 from casd.auth import Principal
-from casd.errors import Conflict, InvalidInput, OffsetConflict, UploadBusy, UploadNotFound
+from casd.errors import Conflict, InvalidInput, OffsetConflict, OutOfDescriptors, UploadBusy, UploadNotFound
 from casd.model import Digest, Upload
 from casd.store import BlobStore, Description
 from casd.tasks import to_the_end
 from casd.uploads.appending import Appending
 from casd.uploads.steps import Steps, Target
-from casd.uploads.turns import Asker, Session, Sessions
+from casd.uploads.turns import RESTING, Asker, Session, Sessions
 
 log = logging.getLogger(__name__)
 
@@ -50,12 +50,14 @@ class NewUpload:
 class Uploads:
     """The resumable uploads of one store."""
 
-    def __init__(self, store: BlobStore, *, lifetime: timedelta, limit_per_token: int) -> None:
-        """An upload lives for `lifetime` after its last byte."""
+    def __init__(
+        self, store: BlobStore, *, lifetime: timedelta, limit_per_token: int, limit_resting: int = RESTING
+    ) -> None:
+        """An upload lives for `lifetime` after its last byte. `limit_resting` are kept open between two requests."""
         self.store = store
         self.lifetime = lifetime
         self._limit_per_token = limit_per_token
-        self._sessions = Sessions()
+        self._sessions = Sessions(limit_resting)
         self.steps = Steps(store, self._sessions, lifetime)
 
     async def start(self) -> None:
@@ -204,6 +206,9 @@ class Uploads:
             try:
                 async with turn.waiting_for_bytes():
                     yield appending
+            except OutOfDescriptors:  # its file could not be made: the next try has room
+                await self._sessions.let_rest_go()
+                raise
             finally:
                 appending.is_over = True
                 await to_the_end(self.steps.settle(session))

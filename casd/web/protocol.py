@@ -25,12 +25,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from casd.web.errors import RouteError, bare_problem, problem
 from casd.web.keys import ENDING, EXPECTATION, REQUEST_ID, Ending
 from casd.web.request_log import told
-from casd.web.traffic import Traffic
+from casd.web.traffic import READ_BUFFER_BYTES, Traffic
 
 log = logging.getLogger(__name__)
 
 KEEP_ALIVE_S = 75.0  # an idle connection; nginx keeps its upstream connections for 60
-READ_BUFFER_BYTES = 512 << 10  # per connection, twice that at most; what arrives while a batch is being hashed
 # Closing on a client that still sends can cost it the answer, so what it sends is read and dropped for a while. Who
 # has only sent a wrong token must not keep us reading for long: a GiB dropped costs about a second of the loop.
 LINGER_S = 5.0
@@ -130,6 +129,7 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
         self._stop_stall_timer()
+        self._traffic.bodies.pop(self, None)
         if self in self._traffic.connections:
             self._traffic.connections.discard(self)
             self._traffic.by_address[self._address] -= 1
@@ -190,6 +190,8 @@ class Connection(RequestHandler):
             return
         message, newest = self._messages[-1]
         if not isinstance(message, _ErrInfo):
+            if newest is not self._newest_body:
+                self._traffic.receives(self, newest)
             self._newest_body = newest
             return
         body = self._messages[-2][1] if len(self._messages) > 1 else self._newest_body
@@ -286,6 +288,7 @@ class Connection(RequestHandler):
 
     def request_ends(self) -> None:
         self._traffic.busy.discard(self)
+        self._traffic.bodies.pop(self, None)
         if self._traffic.is_draining or self._is_last or (self._is_half_closed and not self._messages):
             self.close()
         if not self._traffic.busy:

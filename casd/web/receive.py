@@ -6,13 +6,12 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
 from aiohttp import hdrs, web
 
-from casd.errors import BodyTimeout, CasdError, InvalidInput, TooLarge, UnsupportedEncoding
+from casd.errors import BodyTimeout, InvalidInput, TooLarge, UnsupportedEncoding
 from casd.model import JSON
 from casd.store import DEFAULT_CONTENT_TYPE
 from casd.tasks import to_the_end
@@ -50,7 +49,7 @@ def announced_size(request: web.Request) -> int | None:
 class Sink(Protocol):
     """What a body goes into: a stage, or a resumable upload."""
 
-    async def append(self, data: bytes) -> None: ...
+    def append(self, data: bytes) -> Coroutine[Any, Any, None]: ...
 
 
 async def receive(request: web.Request, into: Sink) -> None:
@@ -60,28 +59,19 @@ async def receive(request: web.Request, into: Sink) -> None:
 
 
 async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_bytes: int) -> None:
-    """Append what comes until it is empty, hashing one batch while the next arrives.
+    """Append what comes until it is empty, one batch while the next arrives.
 
-    A batch is what arrived while the one before was being written, so batches grow as the disk falls behind and a slow
-    sender holds no buffer. Raises TooLarge, StorageFailed, and ConnectionError if the client hangs up.
+    A batch is what arrived while the one before was being hashed and written, so batches grow as the disk falls behind,
+    and what waits is bounded by the connection's buffer alone: a batch more in hand made nothing quicker. Raises
+    TooLarge, StorageFailed, and ConnectionError if the client hangs up.
     """
     size = 0
-    writing: asyncio.Task[None] | None = None
-    try:
-        while data := await next_data():
-            size += len(data)
-            if size > limit_bytes:
-                raise TooLarge("the body", limit_bytes)
-            if writing is not None:
-                # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
-                await to_the_end(writing)
-            writing = asyncio.create_task(into.append(data))
-        if writing is not None:
-            await to_the_end(writing)
-    finally:
-        if writing is not None:
-            with suppress(CasdError):  # it was raised above, or the client is gone
-                await to_the_end(writing)
+    while data := await next_data():
+        size += len(data)
+        if size > limit_bytes:
+            raise TooLarge("the body", limit_bytes)
+        # To its end, also for a request that is cut off: what has arrived counts in a resumable upload.
+        await to_the_end(into.append(data))
 
 
 async def next_piece(request: web.Request) -> bytes:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from casd.web.origin import Origins
 
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
     from casd.web.protocol import Connection
 
 log = logging.getLogger(__name__)
+
+
+READ_BUFFER_BYTES = 512 << 10  # per connection, twice that at most; what arrives while a batch is being hashed
+BODIES_BYTES = 32 << 20  # of all bodies together, while they are few enough
+BUFFERED_TIMES = 4  # twice in the buffer, and as much on its way to the disk
+LEAST_BUFFER_BYTES = 128 << 10  # a smaller share is none: the loop reads up to 256 KiB at a time anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +41,7 @@ class Traffic:
     origins: Origins = field(default_factory=Origins)
     connections: set["Connection"] = field(default_factory=set)
     by_address: Counter[str] = field(default_factory=Counter)
+    bodies: dict["Connection", StreamReader] = field(default_factory=dict)  # that arrive
     busy: set["Connection"] = field(default_factory=set)
     is_draining: bool = False
     turned_away: int = 0  # connections, since the last that was taken
@@ -45,6 +53,20 @@ class Traffic:
             return False
         per_address = limits.max_connections_per_address
         return not (per_address and address and self.by_address[address] >= per_address)
+
+    def receives(self, connection: "Connection", body: StreamReader) -> None:
+        """A body begins to arrive: each may have as much in memory as is its share of what all may have.
+
+        Bodies that arrive faster than they are hashed fill their buffers: 200 of them took 800 MiB.
+        """
+        if body is EMPTY_PAYLOAD:  # of all requests without one
+            return
+        self.bodies[connection] = body
+        share = BODIES_BYTES // (BUFFERED_TIMES * len(self.bodies))
+        limit = min(READ_BUFFER_BYTES, share) if share >= LEAST_BUFFER_BYTES else 0
+        for other in self.bodies.values():
+            # aiohttp 3.14.5 takes these when a connection begins, and never lowers them.
+            other._low_water, other._high_water = max(1, limit), 2 * limit
 
     async def drain(self, timeout_s: float) -> bool:
         """Let requests in flight finish, each with `Connection: close`; returns whether all did in time.
