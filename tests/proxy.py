@@ -35,6 +35,7 @@ class Seen:
 
     requests: bytearray = field(default_factory=bytearray)
     answers: int = 0  # bytes passed on
+    sent: int = 0  # bytes of requests passed on
 
     @property
     def ranges(self) -> list[str]:
@@ -153,6 +154,7 @@ class Proxy:
             await writer.drain()
             passed += len(chunk)
             if of == "requests":
+                seen.sent += len(chunk)
                 seen.requests += chunk[: _RECORDED - len(seen.requests)]
             else:
                 seen.answers = passed

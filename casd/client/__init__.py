@@ -27,10 +27,12 @@ from casd.client.errors import (
     Unreadable,
 )
 from casd.client.handle import Handle
+from casd.client.holding import Missing
 from casd.client.metadata import BlobMetadata, NameMetadata
 from casd.client.operations import Collected, Expired, Operations, Quarantined, Run, Status
 from casd.client.partial import partial_path, synced
 from casd.client.progress import OnProgress, Progress, Step
+from casd.client.reader import Reader
 from casd.client.remote import Content
 from casd.client.retry import Retry
 from casd.client.saving import save, stream
@@ -56,6 +58,7 @@ __all__ = [
     "Holders",
     "HoldingVersion",
     "Identity",
+    "Missing",
     "NameInfo",
     "NameMetadata",
     "NameSettings",
@@ -67,6 +70,7 @@ __all__ = [
     "PackageMissing",
     "Progress",
     "Quarantined",
+    "Reader",
     "Refused",
     "Retry",
     "Run",

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from datetime import datetime
-from typing import Self, TypedDict
+from typing import Any, Self, TypedDict
 from uuid import UUID
 
 from casd.client import frames, objects, values
 from casd.client.accounts import Accounts
 from casd.client.describing import ANY_TYPE, checked_type, guessed_type, own_filename
 from casd.client.download import Download
-from casd.client.errors import DigestDiffers, Refused, UnexpectedAnswer
+from casd.client.errors import Refused, UnexpectedAnswer
 from casd.client.handle import Handle, written
+from casd.client.holding import Missing, missing
 from casd.client.metadata import BlobMetadata, NameMetadata
+from casd.client.naming import hidden_names, latest_version, name_info, numbered_version, version_number
 from casd.client.operations import Operations
-from casd.client.paths import items, name_path, namespace_path, pages, segment, uuid_of, which
+from casd.client.paths import name_path, namespace_path, pages, segment, uuid_of, which
 from casd.client.progress import OnProgress
-from casd.client.remote import pinned_version
-from casd.client.retry import Notice, Retry
-from casd.client.sending import send
+from casd.client.reader import Reader
+from casd.client.retry import Notice, Retry, retried
 from casd.client.signing import Signing
 from casd.client.source import Sendable, Source, open_any
+from casd.client.storing import store
 from casd.client.transport import Query, Transport, from_environment
+from casd.client.tus import Destination
 from casd.client.values import Blob, Holders, NameInfo, Version
 from casd.errors import InvalidInput
 from casd.model import Digest, checked_name, checked_namespace
 
 CONNECT_TIMEOUT_S = 10.0
-QUESTIONS_AT_ONCE = 8  # of one call here
 IDLE_TIMEOUT_S = 60.0  # nothing moves for so long: the connection counts as lost
 
 
@@ -90,6 +91,7 @@ class Client:
         filename: str | None = None,
         content_type: str | None = None,
         progress: OnProgress | None = None,
+        notice: Notice | None = None,
     ) -> Handle:
         """The file's bytes are stored, as the next version of `name` if there is one.
 
@@ -100,7 +102,7 @@ class Client:
             filename = own_filename(file)
         content_type = content_type or guessed_type(filename or name or "")
         async with open_any(file) as source:
-            return await self._store(source, name, owner, content_type, filename, progress)
+            return await self._store(source, name, owner, content_type, filename, progress, notice)
 
     async def upload_df(self, df: object, name: str | None = None, *, owner: str | None = None) -> Handle:
         """A data frame is stored as an Arrow file, as Datapane's client does: of pandas, pyarrow, or what Arrow reads.
@@ -127,7 +129,7 @@ class Client:
         """That version of a name, the latest unless given. Raises Refused (404) for what is not there, or deleted."""
         namespace = await self._owner(owner)
         if version is None:
-            found = await self._latest(namespace, name)
+            found = await latest_version(self._transport, namespace, name)
         else:
             found = await self.version(namespace, name, number=version)
         if found.blob is None:
@@ -172,21 +174,23 @@ class Client:
         content_type: str = ANY_TYPE,
         expires_in_s: int | None = None,
         progress: OnProgress | None = None,
+        notice: Notice | None = None,
+        is_missing: bool | None = None,
     ) -> Blob:
         """A new blob of the source's bytes, in the token's home namespace unless told otherwise.
 
-        Raises DigestDiffers where the daemon stored other bytes than were read; the blob is there then.
+        What the daemon has is not sent; an upload of the same that was broken off is gone on with, whoever began it.
+        `is_missing` is what `missing` said of the bytes' XXH3-128; None: it is asked. `notice` is told of each failure
+        that is tried again. Raises SourceChanged, and then nothing is stored; DigestDiffers where the daemon stored
+        other bytes than were read: the blob is there then.
         """
-        query: Query = {
-            "namespace": namespace and checked_namespace(namespace),
-            "filename": filename,
-            "expires_in": expires_in_s,
-        }
-        headers = {"Content-Type": checked_type(content_type)}
-        answer, sent = await send(self._transport, "POST", "/v1/blobs", source, query, headers, progress)
-        blob = values.blob(answer)
-        _check(f"blob {blob.uuid}, as stored", sent, blob)
-        return blob
+        destination = Destination(
+            await self._owner(namespace), None, filename, checked_type(content_type), expires_in_s
+        )
+        uuid, _ = await store(
+            self._transport, source, destination, self._retry, progress=progress, notice=notice, is_missing=is_missing
+        )
+        return await retried(self._retry, lambda: self.blob(uuid))
 
     async def put_name(
         self,
@@ -197,34 +201,38 @@ class Client:
         filename: str | None = None,
         content_type: str = ANY_TYPE,
         progress: OnProgress | None = None,
+        notice: Notice | None = None,
+        is_missing: bool | None = None,
     ) -> Version:
-        """The next version of a name, of the source's bytes. Raises as `put_blob`."""
-        headers = {"Content-Type": checked_type(content_type)}
-        answer, sent = await send(
-            self._transport,
-            "PUT",
-            name_path("/v1/names", namespace, name),
-            source,
-            {"filename": filename},
-            headers,
-            progress,
+        """The next version of a name, of the source's bytes. Otherwise as `put_blob`."""
+        destination = Destination(
+            checked_namespace(namespace), checked_name(name), filename, checked_type(content_type)
         )
-        version = values.version(answer)
-        if version.blob is None:
-            raise UnexpectedAnswer(f"{name} was stored, but the answer holds no blob")
-        _check(f"version {version.number} of {name}, as stored", sent, version.blob)
-        return version
+        uuid, number = await store(
+            self._transport, source, destination, self._retry, progress=progress, notice=notice, is_missing=is_missing
+        )
+        if number is None:
+            raise UnexpectedAnswer(f"{name} was stored as blob {uuid}, but the answer holds no version")
+        return await retried(self._retry, lambda: self.version(namespace, name, number=number))
+
+    async def missing(self, *, sha512: Iterable[Digest | str] = (), xxh3_128: Iterable[str] = ()) -> Missing:
+        """Which of these payloads a daemon would have to be sent, of any number; by one of their checksums (hex)."""
+        asked = {"sha512": [str(each) for each in sha512], "xxh3_128": list(xxh3_128)}
+        given = [(algorithm, digests) for algorithm, digests in asked.items() if digests]
+        if len(given) > 1:
+            raise InvalidInput("what is missing is asked by one checksum: sha512 or xxh3_128")
+        return await missing(self._transport, *given[0]) if given else Missing(frozenset(), None)
 
     # -- fetching ---------------------------------------------------------------------------------------------
 
     def download_blob(self, uuid: UUID, *, notice: Notice | None = None) -> Download:
         """A blob's payload. `notice` is told of each failure that is tried again."""
-        return Download(self._transport, f"/v1/blobs/{uuid}/data", retry=self._retry, notice=notice)
+        return self._download(f"/v1/blobs/{uuid}/data", notice=notice)
 
     def download_payload(self, digest: Digest, *, notice: Notice | None = None) -> Download:
         """A payload by its digest."""
         path = f"/v1/payloads/sha512/{digest}"
-        return Download(self._transport, path, expected=digest, retry=self._retry, notice=notice)
+        return self._download(path, expected=digest, notice=notice)
 
     def download_name(
         self,
@@ -237,10 +245,29 @@ class Client:
     ) -> Download:
         """A name's latest version, that version, or the one of that time. A version published meanwhile is
         not mixed in."""
-        query = which(version, as_of)
-        return Download(
-            self._transport, name_path("/v1/names", namespace, name), query, retry=self._retry, notice=notice
-        )
+        return self._download(name_path("/v1/names", namespace, name), which(version, as_of), notice=notice)
+
+    def reader_blob(self, uuid: UUID, *, notice: Notice | None = None) -> Reader:
+        """A blob's payload, to be read here and there."""
+        return Reader(self._download(f"/v1/blobs/{uuid}/data", notice=notice, in_parts=True))
+
+    def reader_payload(self, digest: Digest, *, notice: Notice | None = None) -> Reader:
+        """A payload by its digest, to be read here and there."""
+        path = f"/v1/payloads/sha512/{digest}"
+        return Reader(self._download(path, expected=digest, notice=notice, in_parts=True))
+
+    def reader_name(
+        self,
+        namespace: str,
+        name: str,
+        *,
+        version: int | None = None,
+        as_of: datetime | str | None = None,
+        notice: Notice | None = None,
+    ) -> Reader:
+        """One version of a name, to be read here and there: as `download_name`."""
+        path, query = name_path("/v1/names", namespace, name), which(version, as_of)
+        return Reader(self._download(path, query, notice=notice, in_parts=True))
 
     # -- asking -----------------------------------------------------------------------------------------------
 
@@ -270,12 +297,12 @@ class Client:
         self, namespace: str, name: str, *, number: int | None = None, as_of: datetime | str | None = None
     ) -> Version:
         """One version of a name: the latest, that number, or the one of that time."""
+        checked_name(name)
         if number is None:
-            number = await self._version_number(namespace, name, as_of)
-        async for version in self.versions(namespace, name):
-            if version.number == number:
-                return version
-        raise Refused(404, "version-not-found", f"{name} in namespace {namespace} has no version {number}")
+            number = await version_number(self._transport, namespace, name, as_of)
+        if number is None:
+            raise UnexpectedAnswer(f"the answer does not say which version of {name} it is")
+        return await numbered_version(self._transport, namespace, name, number)
 
     async def checksums(self, algorithm: str, digest: str) -> list[Blob]:
         """The blobs with that checksum (hex) in the token's namespaces; sha512, sha256 or xxh3-128."""
@@ -284,24 +311,11 @@ class Client:
 
     async def name_info(self, namespace: str, name: str) -> NameInfo:
         """What belongs to the name as a whole; of a hidden name too."""
-        return values.name_info(await self._transport.json("GET", name_path("/v1/name-info", namespace, name)))
+        return await name_info(self._transport, namespace, name)
 
     async def hidden_names(self, blobs: Iterable[Blob]) -> frozenset[tuple[str, str]]:
         """Those of the names (namespace and name) that these blobs tell of which are hidden, or gone since."""
-        gate = asyncio.Semaphore(QUESTIONS_AT_ONCE)
-
-        async def is_hidden(namespace: str, name: str) -> bool:
-            try:
-                async with gate:
-                    return (await self.name_info(namespace, name)).hidden_at is not None
-            except Refused as error:
-                if error.status != 404:
-                    raise
-                return True
-
-        told = sorted({(ref.namespace, ref.name) for blob in blobs for ref in blob.names})
-        answers = await asyncio.gather(*(is_hidden(*each) for each in told))
-        return frozenset(each for each, hidden in zip(told, answers, strict=True) if hidden)
+        return await hidden_names(self._transport, blobs)
 
     # -- describing -------------------------------------------------------------------------------------------
 
@@ -351,42 +365,27 @@ class Client:
         content_type: str,
         filename: str | None = None,
         progress: OnProgress | None = None,
+        notice: Notice | None = None,
     ) -> Handle:
+        about: dict[str, Any] = {"filename": filename, "content_type": content_type}
+        about |= {"progress": progress, "notice": notice}
         if name is None:
-            blob = await self.put_blob(
-                source, namespace=owner, filename=filename, content_type=content_type, progress=progress
-            )
+            blob = await self.put_blob(source, namespace=owner, **about)
             return Handle(self._transport, blob, None, self._retry)
-        version = await self.put_name(
-            await self._owner(owner), name, source, filename=filename, content_type=content_type, progress=progress
-        )
-        assert version.blob is not None  # put_name looked
+        version = await self.put_name(await self._owner(owner), name, source, **about)
+        if version.blob is None:
+            raise UnexpectedAnswer(f"{name} was stored, but the answer holds no blob")
         return Handle(self._transport, version.blob, version, self._retry)
 
-    async def _latest(self, namespace: str, name: str) -> Version:
-        """The latest version of a name: of all that start with it, a name itself comes first."""
-        path = namespace_path("/v1/names", namespace)
-        answer = await self._transport.json("GET", path, {"prefix": checked_name(name), "limit": 1})
-        for item in items(answer):
-            version = values.version(item)
-            if version.name == name:
-                return version
-        raise Refused(404, "name-not-found", f"there is no name {name} in namespace {namespace}")
-
-    async def _version_number(self, namespace: str, name: str, as_of: datetime | str | None) -> int | None:
-        """Which version a name has, or had at that time."""
-        path, query = name_path("/v1/names", namespace, name), which(None, as_of)
-        try:
-            async with await self._transport.open("HEAD", path, query) as response:
-                return pinned_version(response)
-        except Refused as error:
-            if error.status != 404:
-                raise
-        # The answer to a HEAD has no body to say why: it is asked for again, with a byte.
-        async with await self._transport.open("GET", path, query, {"Range": "bytes=0-0"}) as response:
-            return pinned_version(response)
-
-
-def _check(what: str, sent: Digest, stored: Blob) -> None:
-    if stored.digest != sent:
-        raise DigestDiffers(what, sent, stored.digest)
+    def _download(
+        self,
+        path: str,
+        query: Query | None = None,
+        *,
+        expected: Digest | None = None,
+        notice: Notice | None = None,
+        in_parts: bool = False,
+    ) -> Download:
+        return Download(
+            self._transport, path, query, expected=expected, retry=self._retry, notice=notice, in_parts=in_parts
+        )

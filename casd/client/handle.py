@@ -16,6 +16,7 @@ from casd.client.download import Download
 from casd.client.errors import Unreadable
 from casd.client.metadata import BlobMetadata
 from casd.client.progress import OnProgress
+from casd.client.reader import Reader
 from casd.client.retry import Notice, Retry
 from casd.client.saving import Writable, save, stream
 from casd.client.source import Source, expanded, from_file
@@ -54,6 +55,13 @@ class Handle:
         """The payload, to be read piece by piece."""
         path, expected = f"/v1/blobs/{self.uuid}/data", self.info.digest
         return Download(self._transport, path, expected=expected, retry=self._retry, notice=notice)
+
+    def reader(self, *, notice: Notice | None = None) -> Reader:
+        """The payload, to be read here and there."""
+        path, expected = f"/v1/blobs/{self.uuid}/data", self.info.digest
+        return Reader(
+            Download(self._transport, path, expected=expected, retry=self._retry, notice=notice, in_parts=True)
+        )
 
     async def download_file(
         self,

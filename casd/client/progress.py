@@ -53,6 +53,12 @@ class Gauge:
         self.done += count
         self._look()
 
+    def passed(self, start: int, stop: int) -> None:
+        """The bytes from `start` to `stop` moved, in their order; those before the furthest so far moved again."""
+        fresh = max(0, stop - max(start, self.done))
+        self.again += stop - start - fresh
+        self.moved(fresh)
+
     def moved_again(self, count: int) -> None:
         self.again += count
         self._look()

@@ -151,12 +151,14 @@ def _digest(headers: Mapping[str, str]) -> Digest | None:
 
 
 def pinned_version(response: aiohttp.ClientResponse) -> int | None:
-    """The number in a Content-Location such as `/v1/names/default/web?version=3`; None where there is none.
+    """The number in a Content-Location such as `/v1/names/default/web?version=3`; None where there is none."""
+    return version_in(response.headers.get("Content-Location", ""))
 
-    Only the number is taken from it: where requests go is not the answer's to say.
-    """
+
+def version_in(location: str) -> int | None:
+    """Only the number is taken from it: where requests go is not the answer's to say."""
     try:
-        query = urlsplit(response.headers.get("Content-Location", "")).query
+        query = urlsplit(location).query
     except ValueError:
         return None
     number = parse_qs(query).get("version", [""])[0]

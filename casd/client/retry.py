@@ -4,11 +4,14 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from casd.client.errors import ClientError, ConnectionLost, Refused, Unreachable
 
 TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})  # curl's list for --retry
 LASTING = frozenset({"payload-damaged", "payload-missing"})  # 5xx that only a new upload heals
+
+T = TypeVar("T")
 
 Notice = Callable[[ClientError, float], None]
 """Told of a failure and of the seconds until the next attempt."""
@@ -43,11 +46,18 @@ class Patience:
     def progressed(self) -> None:
         self._failures = 0
 
-    async def after(self, error: ClientError) -> None:
-        """The next attempt may start. Raises `error` where it would not help, or the bound is reached."""
+    async def pause(self, seconds: float) -> None:
+        """Nothing failed, but something may be different later."""
+        await self._retry.sleep(seconds)
+
+    async def after(self, error: ClientError, *, may_help: bool = False) -> None:
+        """The next attempt may start. Raises `error` where it would not help, or the bound is reached.
+
+        With `may_help` the next attempt is another one than the one that failed.
+        """
         self._failures += 1
         retry_after_s = error.retry_after_s if isinstance(error, Refused) else None
-        if not is_transient(error) or self._failures >= self._retry.attempts:
+        if not (may_help or is_transient(error)) or self._failures >= self._retry.attempts:
             raise error
         if retry_after_s is not None and retry_after_s > self._retry.longest_retry_after_s:
             raise error
@@ -55,6 +65,16 @@ class Patience:
         if self._notice:
             self._notice(error, delay_s)
         await self._retry.sleep(delay_s)
+
+
+async def retried(retry: Retry, ask: Callable[[], Awaitable[T]]) -> T:
+    """The answer to what may be asked again and again."""
+    patience = Patience(retry)
+    while True:
+        try:
+            return await ask()
+        except ClientError as error:
+            await patience.after(error)
 
 
 def is_transient(error: ClientError) -> bool:

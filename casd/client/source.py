@@ -1,4 +1,8 @@
-"""Bytes to send: from a path, an open file or descriptor, or any async iterable. Read off the loop."""
+"""Bytes to send: from a path, an open file or descriptor, or any async iterable. Read off the loop.
+
+What can be read again is sent as what it is: the daemon may have it already, or some of it. What comes once, from a
+pipe or an iterable, is sent as it comes.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from typing import Protocol, TypeAlias
 import aiofiles
 from aiofiles.threadpool.binary import AsyncBufferedReader
 
+from casd.client.rereading import Descriptor, Opened, Rereadable
 from casd.errors import InvalidInput
 
 PIECE = 1 << 20  # bytes a hop to a thread; hashing in 64 KiB hops costs 1.7 times as much
@@ -25,6 +30,7 @@ class Source:
 
     pieces: AsyncIterable[bytes]
     size: int | None = None
+    again: Rereadable | None = None  # the same bytes, where they can be read again; then `pieces` need not be used
 
 
 class Readable(Protocol):
@@ -56,7 +62,10 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 def from_file(file: Readable) -> Source:
     """What is left to read of a file that is open for reading bytes; it stays open."""
-    return Source(_read_pieces(file), _size_left(file))
+    place = _place(file)
+    if place is None:
+        return Source(_read_pieces(file))
+    return Source(_read_pieces(file), place[1], Opened(file, *place))  # type: ignore[arg-type]  # it has a place
 
 
 async def _read_pieces(file: Readable) -> AsyncIterator[bytes]:
@@ -66,15 +75,15 @@ async def _read_pieces(file: Readable) -> AsyncIterator[bytes]:
         yield bytes(piece)
 
 
-def _size_left(file: object) -> int | None:
-    """None where the file does not know."""
+def _place(file: object) -> tuple[int, int] | None:
+    """Where it stands, and how many bytes are left; None where the file does not know."""
     try:
-        at = file.tell()  # type: ignore[attr-defined]  # what has none is what is asked for
+        at = int(file.tell())  # type: ignore[attr-defined]  # what has none is what is asked for
         stop: int = file.seek(0, os.SEEK_END)  # type: ignore[attr-defined]
         file.seek(at)  # type: ignore[attr-defined]
     except (AttributeError, OSError, ValueError):
         return None
-    return max(0, stop - int(at))
+    return at, max(0, stop - at)
 
 
 @asynccontextmanager
@@ -83,7 +92,7 @@ async def open_path(path: Path) -> AsyncIterator[Source]:
     async with aiofiles.open(path, "rb") as file:
         facts = os.fstat(file.fileno())
         if stat.S_ISREG(facts.st_mode):
-            yield Source(_file_pieces(file), facts.st_size)
+            yield Source(_file_pieces(file), facts.st_size, Descriptor(file.fileno()))
         else:
             yield Source(_pipe_pieces(file.fileno()))
 
@@ -95,7 +104,8 @@ async def open_descriptor(descriptor: int) -> AsyncIterator[Source]:
         yield Source(_pipe_pieces(descriptor))
         return
     async with aiofiles.open(descriptor, "rb", closefd=False) as file:
-        yield Source(_file_pieces(file))
+        again = Descriptor(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
+        yield Source(_file_pieces(file), again.size, again)
 
 
 async def _file_pieces(file: AsyncBufferedReader) -> AsyncIterator[bytes]:

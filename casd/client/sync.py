@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 from uuid import UUID
 
-from casd.client import accounts, client, download, handle, metadata, operations, saving, signing
+from casd.client import accounts, client, download, handle, metadata, operations, reader, saving, signing
 from casd.client.background import Background, Blocking, faced, iterated, waited, waited_faced
 from casd.client.client import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S
 from casd.client.progress import OnProgress
@@ -32,6 +32,7 @@ __all__ = [
     "Handle",
     "NameMetadata",
     "Operations",
+    "Reader",
     "Signing",
     "save",
     "stream",
@@ -75,6 +76,23 @@ class Download(Blocking[download.Download]):
         return self._inner.content
 
 
+class Reader(Blocking[reader.Reader]):
+    """As casd.client.Reader: used as `with reader`; then `content` is known and `read` brings any part of it."""
+
+    read = waited(reader.Reader.read)
+
+    def __enter__(self) -> Self:
+        self._background.wait(self._inner.__aenter__())
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._background.wait(self._inner.__aexit__(*exc_info))
+
+    @property
+    def content(self) -> Content:
+        return self._inner.content
+
+
 class Handle(Blocking[handle.Handle]):
     """As casd.client.Handle."""
 
@@ -98,6 +116,7 @@ class Handle(Blocking[handle.Handle]):
         return BlobMetadata(self._background, self._inner.metadata)
 
     download = faced(handle.Handle.download, Download)
+    reader = faced(handle.Handle.reader, Reader)
     download_file = waited(handle.Handle.download_file)
     download_df = waited(handle.Handle.download_df)
     download_table = waited(handle.Handle.download_table)
@@ -181,9 +200,13 @@ class Client(Blocking[client.Client]):
     find = waited(client.Client.find)
     put_blob = waited(client.Client.put_blob)
     put_name = waited(client.Client.put_name)
+    missing = waited(client.Client.missing)
     download_blob = faced(client.Client.download_blob, Download)
     download_payload = faced(client.Client.download_payload, Download)
     download_name = faced(client.Client.download_name, Download)
+    reader_blob = faced(client.Client.reader_blob, Reader)
+    reader_payload = faced(client.Client.reader_payload, Reader)
+    reader_name = faced(client.Client.reader_name, Reader)
     blob = waited(client.Client.blob)
     holders = waited(client.Client.holders)
     blobs = iterated(client.Client.blobs)

@@ -142,8 +142,8 @@ async def ended(process: asyncio.subprocess.Process, stdin: bytes | None = None)
 
 @pytest.fixture
 def data() -> bytes:
-    """A payload that takes a while to move."""
-    return random.Random(11).randbytes(3_000_000)
+    """A payload that takes a while to move, and that the daemon does not have yet."""
+    return random.Random(uuid4().int).randbytes(3_000_000)
 
 
 @pytest.fixture

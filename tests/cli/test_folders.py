@@ -8,6 +8,7 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -389,7 +390,7 @@ def test_wrong_usage_ends_in_2_and_makes_nothing(inside: RunInside, site: Path, 
 @pytest.fixture
 def many(folder: Path) -> dict[str, bytes]:
     """Two hundred files, and one that takes a while."""
-    source = random.Random(5)
+    source = random.Random(uuid4().int)  # the daemon has none of it: what it has is not sent
     files = {f"{number % 7}/{number}": source.randbytes(3000) for number in range(200)}
     files["9/large"] = source.randbytes(20_000_000)
     written(folder / "many", files)
@@ -504,5 +505,5 @@ async def test_files_are_moved_at_the_same_time(
             connections.append(len(proxy.seen))
         assert ran.code == 0, ran.err
 
-    assert connections[0] <= 2  # one to ask, one to send
+    assert connections[0] <= 4  # one to ask, one to send; and one for each answer that overtakes the end of its body
     assert connections[1] >= 6

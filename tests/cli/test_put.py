@@ -84,7 +84,7 @@ async def test_interrupting_a_silent_input_ends_it(start: Start, daemon: Any, re
     async with Proxy(daemon.url, Fault("stall", after=1_000_000, of="requests")) as proxy:
         process = await start("put", "-", env=remote(proxy.url))
         assert process.stdin is not None
-        process.stdin.write(bytes(1 << 20))
+        process.stdin.write(bytes(17 << 20))  # two pieces and more: the first goes when the second is there
         await proxy.stalled()  # what there was has been sent: now more input is waited for
         process.send_signal(signal.SIGINT)
         await asyncio.wait_for(process.wait(), PATIENCE_S)  # while its standard input stays open

@@ -476,10 +476,14 @@ async def test_bytes_of_another_digest_are_not_handed_over(
     assert list(tmp_path.iterdir()) == []
 
 
-async def test_a_cut_upload_stores_nothing(daemon: Any, connect: Connect, payload: Payload, name: str) -> None:
-    async with Proxy(daemon.url, Fault("cut", after=1_000_000, of="requests")) as proxy, connect(proxy.url) as client:
+async def test_an_upload_that_is_given_up_stores_nothing(
+    daemon: Any, connect: Connect, payload: Payload, name: str
+) -> None:
+    cuts = [Fault("cut", after=0)] * 9
+    first = Fault("cut", after=1_000_000, of="requests")
+    async with Proxy(daemon.url, first, *cuts) as proxy, connect(proxy.url) as client:
         with pytest.raises(ClientError):
-            await client.upload_file(io.BytesIO(payload.data), name, owner="default")
+            await client.upload_file(io.BytesIO(uuid4().bytes * 200_000), name, owner="default")
 
     async with connect() as client:
         with pytest.raises(Refused):
