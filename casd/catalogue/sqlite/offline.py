@@ -40,10 +40,8 @@ FROM payload p JOIN blob b ON b.payload_id = p.id WHERE p.digest = :digest
 def reading(path: Path) -> Iterator[sqlite3.Connection]:
     """A connection that changes nothing. Raises CatalogueUnusable for what is damaged, also where it shows later."""
     schema.check_usable(path, payloads_exist=True)
-    # Without a WAL as a file that nobody changes: even a read-only connection would leave an empty -wal and a -shm.
-    immutable = "" if schema.has_bytes(path.with_name(path.name + "-wal")) else "&immutable=1"
     try:
-        with closing(sqlite3.connect(schema.read_only(path) + immutable, uri=True, isolation_level=None)) as db:
+        with closing(sqlite3.connect(schema.untouching(path), uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
             yield db
     except sqlite3.DatabaseError as error:

@@ -119,9 +119,7 @@ def check_file(path: Path) -> int:
     # A crash in mid checkpoint leaves the file short of what its header says, and the WAL makes it whole again.
     if not has_wal and path.stat().st_size < page_size * int.from_bytes(header[28:32]):
         raise CatalogueUnusable(f"{path} is shorter than its header says: {restore(path)}")
-    # Read-only, because closing the last writable connection folds the WAL back; and without a WAL as a file that
-    # nobody changes, because even a read-only connection would leave an empty -wal and a -shm beside it.
-    db = sqlite3.connect(read_only(path) + ("" if has_wal else "&immutable=1"), uri=True, isolation_level=None)
+    db = sqlite3.connect(untouching(path), uri=True, isolation_level=None)
     try:
         return schema_number(db, path)
     except sqlite3.DatabaseError as error:
@@ -154,6 +152,16 @@ def restore(path: Path) -> str:
 def read_only(path: Path) -> str:
     """What a connection that can neither write nor checkpoint is opened with."""
     return f"{path.absolute().as_uri()}?mode=ro"
+
+
+def untouching(path: Path) -> str:
+    """What a connection is opened with that leaves no trace.
+
+    Read-only, because closing the last writable one folds the WAL back. And where no -wal is there, even an empty one,
+    no daemon has the file: as one that nobody changes, because otherwise a -wal and a -shm would be left beside it.
+    """
+    is_in_use = path.with_name(path.name + "-wal").exists()
+    return read_only(path) + ("" if is_in_use else "&immutable=1")
 
 
 def schema_number(db: sqlite3.Connection, path: Path) -> int:
