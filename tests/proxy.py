@@ -113,7 +113,11 @@ class Proxy:
         seen = Seen()
         self.seen.append(seen)
         address = urlsplit(self._upstream)
-        up_reader, up_writer = await asyncio.open_connection(address.hostname, address.port)
+        try:
+            up_reader, up_writer = await asyncio.open_connection(address.hostname, address.port)
+        except OSError:  # a daemon that was killed; its client learns so at once
+            writer.close()
+            return
         pumps = [
             asyncio.create_task(self._pump(reader, up_writer, seen, fault, "requests")),
             asyncio.create_task(self._pump(up_reader, writer, seen, fault, "answers")),

@@ -352,15 +352,18 @@ async def test_aria2c_checks_the_sum_that_casd_tells(shop: Shop, tmp_path: Path)
 # -- all at once ------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("fetch", [wget, aria2c])
+@pytest.mark.parametrize(("fetch", "patience"), [(wget, ()), (aria2c, ("--max-tries=0", "--retry-wait=1"))])
 async def test_a_tool_outlives_the_daemon(
-    new_daemon: Callable[..., Daemon], tmp_path: Path, fetch: Callable[..., Coroutine[Any, Any, int]]
+    new_daemon: Callable[..., Daemon],
+    tmp_path: Path,
+    fetch: Callable[..., Coroutine[Any, Any, int]],
+    patience: tuple[str, ...],
 ) -> None:
     """kill -9 in the middle of a download, and a new start: nobody but the tool knows of it, and it goes on."""
     daemon = new_daemon().start()
     shop, file = Shop(daemon), tmp_path / "file"
     async with Proxy(daemon.url, STALL) as proxy:
-        fetching = asyncio.create_task(fetch(shop, file, proxy.url + shop.name))
+        fetching = asyncio.create_task(fetch(shop, file, proxy.url + shop.name, *patience))
         await proxy.stalled()
         await asyncio.to_thread(daemon.kill)
         await asyncio.to_thread(daemon.start)

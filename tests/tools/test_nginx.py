@@ -304,20 +304,23 @@ async def test_tus_js_client_goes_on_by_itself_with_parts_at_once(front: Front, 
     assert ask(front.shop.daemon, "GET", f"/v1/names/default/{name}").body == file.read_bytes()
 
 
-async def test_an_upload_does_not_go_through_nginx_own_disk(front: Front) -> None:
-    """casd has the first half of a body, and tells so, while the second is not sent yet."""
+@pytest.mark.parametrize("is_chunked", [False, True])
+async def test_an_upload_does_not_go_through_nginx_own_disk(front: Front, is_chunked: bool) -> None:
+    """casd has the first half of a body while the second is not sent yet."""
     daemon, half = front.shop.daemon, 2 << 20
     created = ask(daemon, "POST", "/v1/uploads", b"", VERSION | {"Upload-Length": str(2 * half)})
     upload = (created["Location"] or "").removeprefix(daemon.url)
-    lines = [f"PATCH {upload} HTTP/1.1", "Host: casd.test", front.shop.auth, f"Content-Length: {2 * half}"]
+    framing = "Transfer-Encoding: chunked" if is_chunked else f"Content-Length: {2 * half}"
+    lines = [f"PATCH {upload} HTTP/1.1", "Host: casd.test", front.shop.auth, framing]
     lines += [f"{name}: {value}" for name, value in (VERSION | CHUNK | {"Upload-Offset": "0"}).items()]
+    piece = b"%x\r\n%b\r\n" % (half, bytes(half)) if is_chunked else bytes(half)
     connection = front.open()
-    connection.send("\r\n".join([*lines, "", ""]).encode() + bytes(half))
+    connection.send("\r\n".join([*lines, "", ""]).encode() + piece)
 
     stage = daemon.data / "incoming" / upload.rpartition("/")[2]
     await asyncio.to_thread(wait_until, lambda: stage.exists() and stage.stat().st_size >= half, "half has arrived")
     spooled = front.spooled()
-    connection.send(bytes(half))
+    connection.send(piece + b"0\r\n\r\n" if is_chunked else piece)
     status, headers = connection.head()
     connection.close()
 
