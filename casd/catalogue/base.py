@@ -307,6 +307,15 @@ class Catalogue(CatalogueReads, Protocol):
     async def set_good(self, digest: Digest, blocks: bytes, at: datetime) -> bool:
         """The bytes were found right at `at`, and have these checksums; returns whether others were known."""
 
+    async def set_checked(self, digests: Collection[Digest], at: datetime, *, is_deep: bool) -> None:
+        """Their bytes were found right at `at`, deeply by their SHA-512. Those marked as damaged stay as they are."""
+
+    async def heal(self, receipt: Receipt, now: datetime) -> bool:
+        """The payload was stored again: mark gone, blocks and times replaced. Returns whether it is known.
+
+        The caller holds the digest's lock since before the bytes got their name.
+        """
+
     async def totals(self) -> Totals: ...
 
     @property

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
-from casd.catalogue.values import BlobFilter, Holders
+from casd.catalogue.values import BlobFilter, Hit, Holders, Unchecked
 from casd.model import (
     Blob,
     BlobView,
@@ -146,3 +146,25 @@ class CatalogueReads(Protocol):
 
     async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
         """Uploads past their time, finished ones too."""
+
+    # -- what is checked, and what is damaged --------------------------------------------------------------
+
+    async def unchecked(
+        self, before: datetime, limit: int, after: bytes | None, *, is_deep: bool = False
+    ) -> Page[Unchecked]:
+        """Payloads that were last found right before then, the longest ago first; deeply, by their SHA-512.
+
+        Those that are marked as damaged are not among them.
+        """
+
+    async def oldest_checks(self) -> tuple[datetime | None, datetime | None]:
+        """When the payload was checked that has not been for longest, and the same deeply; None where there is none."""
+
+    async def damaged(self, limit: int, after: bytes | None) -> Page[Digest]:
+        """Payloads that are marked as damaged and that blobs refer to, by digest."""
+
+    async def hit(self, digest: Digest) -> Hit:
+        """Which blobs and versions need the payload."""
+
+    async def problems(self) -> list[str]:
+        """What its engine finds wrong with the catalogue itself; reads all of it, and holds up nobody."""

@@ -27,6 +27,14 @@ class Unreferenced:
 
 
 @dataclass(frozen=True, slots=True)
+class Unchecked:
+    """A payload that is to be checked, with the size that its file should have."""
+
+    digest: Digest
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class HoldingVersion:
     """A version that holds a blob, and since when its name is hidden."""
 

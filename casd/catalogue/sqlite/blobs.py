@@ -29,10 +29,11 @@ CHECKSUM_COLUMNS = {"sha512": "digest", "sha256": "sha256", "xxh3-128": "xxh3_12
 GIB_CHECKSUMS = (1 << 30) // BLOCK_SIZE * CHECKSUM_BYTES  # bytes of block checksums per row
 
 UPSERT_PAYLOAD = """
-INSERT INTO payload (digest, sha256, xxh3_128, size, keep_until, stored_at, checked_at)
-VALUES (:digest, :sha256, :xxh3_128, :size, :keep_until, :now, :now)
+INSERT INTO payload (digest, sha256, xxh3_128, size, keep_until, stored_at, checked_at, deep_checked_at)
+VALUES (:digest, :sha256, :xxh3_128, :size, :keep_until, :now, :now, :now)
 ON CONFLICT (digest) DO UPDATE SET
-  keep_until = max(keep_until, :keep_until), stored_at = :now, checked_at = :now, quarantined_at = NULL
+  keep_until = max(keep_until, :keep_until), stored_at = :now, checked_at = :now, deep_checked_at = :now,
+  quarantined_at = NULL
 RETURNING id, blob_count
 """
 INSERT_BLOB = """
@@ -280,7 +281,8 @@ def set_quarantined(db: sqlite3.Connection, touched: Touched, digest: Digest, at
 def set_good(db: sqlite3.Connection, touched: Touched, digest: Digest, blocks: bytes, at: int) -> bool:
     set_quarantined(db, touched, digest, None)
     row = db.execute(
-        "UPDATE payload SET checked_at = :at WHERE digest = :digest RETURNING id", {"digest": digest.raw, "at": at}
+        "UPDATE payload SET checked_at = :at, deep_checked_at = :at WHERE digest = :digest RETURNING id",
+        {"digest": digest.raw, "at": at},
     ).fetchone()
     if row is None:
         return False

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
-from casd.catalogue.sqlite import accounts, blobs, infos, names, retention, schema, uploads
+from casd.catalogue.sqlite import accounts, blobs, checks, infos, names, retention, schema, uploads
 from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.reading import SqliteReading
@@ -40,8 +40,10 @@ from casd.model import (
 class SqliteCatalogue(SqliteReading):
     """See `catalogue.base.Catalogue`. Two files only because one would be too long."""
 
-    def __init__(self, writer: Writer, lookups: Lookups, listings: Listings, new_uuid: Callable[[], UUID]) -> None:
-        super().__init__(lookups, listings)
+    def __init__(
+        self, path: Path, writer: Writer, lookups: Lookups, listings: Listings, new_uuid: Callable[[], UUID]
+    ) -> None:
+        super().__init__(path, lookups, listings)
         self._writer = writer
         self._new_uuid = new_uuid
 
@@ -52,7 +54,7 @@ class SqliteCatalogue(SqliteReading):
         db = await asyncio.to_thread(schema.open_writer, path, payloads_exist)
         listings = await Listings.open(path)
         lookups = Lookups(path, listings.first)
-        return cls(Writer(db, lookups.cache.drop), lookups, listings, new_uuid)
+        return cls(path, Writer(db, lookups.cache.drop), lookups, listings, new_uuid)
 
     async def close(self) -> None:
         self._lookups.close()
@@ -341,6 +343,14 @@ class SqliteCatalogue(SqliteReading):
     async def set_good(self, digest: Digest, blocks: bytes, at: datetime) -> bool:
         when = micros(at)
         return await self._writer.write(blobs.set_good, digest, blocks, when)
+
+    async def set_checked(self, digests: Collection[Digest], at: datetime, *, is_deep: bool) -> None:
+        when = micros(at)
+        await self._writer.write(checks.set_checked, digests, when, is_deep)
+
+    async def heal(self, receipt: Receipt, now: datetime) -> bool:
+        when = micros(now)
+        return await self._writer.write(checks.heal, receipt, when)
 
     async def totals(self) -> Totals:
         sql = """SELECT count(*), coalesce(sum(size), 0), coalesce(sum(iif(blob_count = 1, size, 0)), 0),

@@ -4,12 +4,13 @@ Reading changes nothing, not even beside a WAL that a killed daemon left. All me
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from uuid import UUID
 
 from casd.catalogue.sqlite import schema
+from casd.catalogue.sqlite.rows import Row
 from casd.catalogue.values import Hit, KnownPayload
 from casd.model import Digest, VersionRef
 
@@ -63,6 +64,14 @@ def problems_of(db: sqlite3.Connection) -> list[str]:
     return [] if found == ["ok"] else found
 
 
+def dangling(db: sqlite3.Connection) -> list[tuple[str, str, int]]:
+    """Rows that refer to one that is not there: their table, the other one, and how many."""
+    counts: dict[tuple[str, str], int] = {}
+    for table, _, parent, _ in db.execute("PRAGMA foreign_key_check"):
+        counts[table, parent] = counts.get((table, parent), 0) + 1
+    return [(table, parent, count) for (table, parent), count in counts.items()]
+
+
 def payloads(db: sqlite3.Connection, first_byte: int | None = None) -> Iterator[KnownPayload]:
     """All payloads by digest, or those whose digest begins with that byte; fetched in pages, so bounded in memory."""
     values = {**digests_from(first_byte), "limit": PAGE_ROWS}
@@ -90,9 +99,18 @@ def bytes_of(db: sqlite3.Connection) -> int:
 def hit(db: sqlite3.Connection, digest: Digest) -> Hit:
     """Which blobs and versions need the payload."""
     values = {"digest": digest.raw, "limit": HIT_SHOWN}
-    blobs = tuple((UUID(bytes=uuid), name) for uuid, name in db.execute(SELECT_BLOBS, values))
-    versions = tuple(
-        VersionRef(namespace, bytes(name).decode("utf-8", "replace"), number)
-        for namespace, name, number in db.execute(SELECT_VERSIONS, values)
+    counts = db.execute(COUNT_HIT, {"digest": digest.raw}).fetchone()
+    return hit_of(db.execute(SELECT_BLOBS, values), db.execute(SELECT_VERSIONS, values), *counts)
+
+
+def hit_of(blobs: Iterable[Row], versions: Iterable[Row], blob_count: int, version_count: int) -> Hit:
+    """What the rows of those statements tell."""
+    return Hit(
+        tuple((UUID(bytes=uuid), name) for uuid, name in blobs),
+        tuple(
+            VersionRef(namespace, bytes(name).decode("utf-8", "replace"), number)
+            for namespace, name, number in versions
+        ),
+        blob_count,
+        version_count,
     )
-    return Hit(blobs, versions, *db.execute(COUNT_HIT, {"digest": digest.raw}).fetchone())

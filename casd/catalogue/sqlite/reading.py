@@ -3,10 +3,11 @@
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from casd.catalogue.sqlite import accounts, blobs, names, uploads
+from casd.catalogue.sqlite import accounts, blobs, checks, names, offline, uploads
 from casd.catalogue.sqlite.listings import Listings, namespace_of
 from casd.catalogue.sqlite.lookups import Lookups
 from casd.catalogue.sqlite.rows import (
@@ -19,10 +20,11 @@ from casd.catalogue.sqlite.rows import (
     blob_of,
     micros,
     name_info_of,
+    time_or_none,
     token_of,
     version_of,
 )
-from casd.catalogue.values import BlobFilter, Holders
+from casd.catalogue.values import BlobFilter, Hit, Holders, Unchecked
 from casd.errors import NameNotFound
 from casd.model import (
     Blob,
@@ -57,7 +59,8 @@ BLOCKS_PER_ROW = blobs.GIB_CHECKSUMS // blobs.CHECKSUM_BYTES
 class SqliteReading:
     """The half of `catalogue.base.Catalogue` that changes nothing; `SqliteCatalogue` adds the other."""
 
-    def __init__(self, lookups: Lookups, listings: Listings) -> None:
+    def __init__(self, path: Path, lookups: Lookups, listings: Listings) -> None:
+        self._path = path
         self._lookups = lookups
         self._listings = listings
 
@@ -229,3 +232,31 @@ class SqliteReading:
     async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
         sql = f"{uploads.SELECT_UPLOADS} WHERE u.expires_at <= :now ORDER BY u.expires_at LIMIT :limit"
         return [uploads.upload_of(row) for row in await self._listings.rows(sql, {"now": micros(now), "limit": limit})]
+
+    # -- what is checked, and what is damaged -------------------------------------------------------------
+
+    async def unchecked(
+        self, before: datetime, limit: int, after: bytes | None, *, is_deep: bool = False
+    ) -> Page[Unchecked]:
+        values = {"before": micros(before), "limit": limit, **checks.placed(after)}
+        rows = await self._listings.rows(checks.UNCHECKED[is_deep], values)
+        last = checks.place_of(rows[-1][0], rows[-1][1]) if len(rows) == limit else None
+        return Page(tuple(Unchecked(Digest(digest), size) for _, _, digest, size in rows), last)
+
+    async def oldest_checks(self) -> tuple[datetime | None, datetime | None]:
+        ((light, deep),) = await self._listings.rows(checks.SELECT_OLDEST, {})
+        return time_or_none(light), time_or_none(deep)
+
+    async def damaged(self, limit: int, after: bytes | None) -> Page[Digest]:
+        rows = await self._listings.rows(checks.SELECT_DAMAGED, {"after": after or b"", "limit": limit})
+        return Page(tuple(Digest(raw) for (raw,) in rows), rows[-1][0] if len(rows) == limit else None)
+
+    async def hit(self, digest: Digest) -> Hit:
+        values = {"digest": digest.raw, "limit": offline.HIT_SHOWN}
+        blobs_hit = await self._listings.rows(offline.SELECT_BLOBS, values)
+        versions = await self._listings.rows(offline.SELECT_VERSIONS, values)
+        ((blob_count, version_count),) = await self._listings.rows(offline.COUNT_HIT, {"digest": digest.raw})
+        return offline.hit_of(blobs_hit, versions, blob_count, version_count)
+
+    async def problems(self) -> list[str]:
+        return await checks.problems(self._path)

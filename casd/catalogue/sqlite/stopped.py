@@ -97,10 +97,7 @@ class StoppedCatalogue:
 
     def dangling(self) -> list[tuple[str, str, int]]:
         """Rows that refer to one that is not there: their table, the other one, and how many."""
-        counts: dict[tuple[str, str], int] = {}
-        for table, _, parent, _ in self._db.execute("PRAGMA foreign_key_check"):
-            counts[table, parent] = counts.get((table, parent), 0) + 1
-        return [(table, parent, count) for (table, parent), count in counts.items()]
+        return offline.dangling(self._db)
 
     def breaches(self) -> Iterator[tuple[Invariant, list[str]]]:
         """What breaks each invariant, in the order in which they must be mended."""

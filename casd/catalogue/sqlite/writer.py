@@ -25,6 +25,7 @@ from casd.errors import CasdError, StorageFailed, StorageFull
 log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 256  # operations per commit: 256 small ones take about 10 ms, and nobody waits much longer than that
+BUSY_MS = 5000  # what a write waits for another program's, which there should not be
 IDLE_CHECKPOINT_S = 2.0  # a quiet writer folds the WAL back, so that it never grows without bound
 
 P = ParamSpec("P")
@@ -96,8 +97,7 @@ class Writer:
             except queue.Empty:
                 if self._has_stale_frames:
                     self._commit([])
-                self._checkpoint()
-                is_checkpointed = True
+                is_checkpointed = self._checkpoint()
                 continue
             batch, is_running = self._batch(first)
             if batch:
@@ -159,11 +159,17 @@ class Writer:
         except sqlite3.Error as error:
             log.error("catalogue rollback failed error=%s", error)
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self) -> bool:
+        """Fold the WAL back; returns whether to leave it at that, and not to try again when it is quiet."""
         try:
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            # It would wait for who reads for long (a check of the whole catalogue), and all writes behind it.
+            self._db.execute("PRAGMA busy_timeout = 0").fetchall()
+            ((is_busy, *_),) = self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            self._db.execute(f"PRAGMA busy_timeout = {BUSY_MS}").fetchall()
         except sqlite3.Error as error:
             log.warning("catalogue checkpoint failed error=%s", error)
+            return True
+        return not is_busy
 
     # -- on the loop --------------------------------------------------------------------------------------
 
