@@ -176,6 +176,25 @@ class Upkeep(Section):
     hidden_days: float = Field(default=7.0, ge=0, le=CENTURY_DAYS)
     token_days: float = Field(default=30.0, ge=0, le=CENTURY_DAYS)
     upload_days: float = Field(default=7.0, gt=0, le=CENTURY_DAYS)
+    scrub_days: float = Field(default=14.0, ge=0, le=CENTURY_DAYS)
+    deep_scrub_days: float = Field(default=90.0, ge=0, le=CENTURY_DAYS)
+    scrub_bytes_per_s: int = Field(default=64 << 20, ge=1, le=MOST_BYTES)
+
+
+class SourceKind(StrEnum):
+    CASD = "casd"
+    HTTP = "http"  # a folder of files
+
+
+class RepairSource(Section):
+    url: Annotated[str, AfterValidator(checked_url)]
+    kind: SourceKind = Field(default=SourceKind.CASD, strict=False)
+    token_file: Annotated[Path, BeforeValidator(checked_folder)] | None = Field(default=None, strict=False)
+
+
+class Repair(Section):
+    sources: tuple[RepairSource, ...] = Field(default=(), strict=False)
+    idle_timeout_s: Deadline = 60.0
 
 
 class ShakenFist(Section):
@@ -193,6 +212,7 @@ class Config(Section):
     auth: Auth = Field(default_factory=Auth)
     limits: Limits = Field(default_factory=Limits)
     upkeep: Upkeep = Field(default_factory=Upkeep)
+    repair: Repair = Field(default_factory=Repair)
     shakenfist: ShakenFist = Field(default_factory=ShakenFist)
     log: Log = Field(default_factory=Log)
 
@@ -312,11 +332,14 @@ def explained(place: list[str], kind: str, message: str) -> str:
     """What is wrong where: `[server] port: Input should be less than or equal to 65535`."""
     section, *keys = place
     where = f"[{section}] {'.'.join(keys)}".strip()
-    if kind == "model_type":
+    if kind == "model_type" and not keys:
         return f"{where}: a section is wanted: a line [{section}], and its keys below it"
+    if kind == "model_type":
+        return f'{where}: a table is wanted, such as {{url = "https://casd.example.org"}}'
     if kind != "extra_forbidden":
         return f"{where}: {message.removeprefix('Value error, ')}"
-    return f"{where}: unknown; known: {', '.join(keys_of(section) if keys else Config.model_fields)}"
+    known = RepairSource.model_fields if len(keys) > 1 else keys_of(section) if keys else Config.model_fields
+    return f"{where}: unknown; known: {', '.join(known)}"
 
 
 def toml_line(key: str, value: object) -> str:
@@ -325,8 +348,17 @@ def toml_line(key: str, value: object) -> str:
         return f"# {key} is not set"
     if isinstance(value, str) and any("\ud800" <= sign <= "\udfff" for sign in value):
         return f"# {key} is not UTF-8, which TOML cannot say: {value!a}"
-    # JSON's strings, integers, floats, booleans and flat lists are TOML's, but for one character.
-    return f"{key} = {json.dumps(value, ensure_ascii=False)}".replace("\x7f", "\\u007f")
+    return f"{key} = {toml_value(value)}"
+
+
+def toml_value(value: object) -> str:
+    if isinstance(value, dict):
+        pairs = ", ".join(f"{key} = {toml_value(each)}" for key, each in value.items() if each is not None)
+        return "{" + pairs + "}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(toml_value, value))}]"
+    # JSON's strings, integers, floats and booleans are TOML's, but for one character.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def printable(text: str) -> str:

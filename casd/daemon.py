@@ -20,7 +20,7 @@ from aiohttp import web
 from casd import auth, folder, logs
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.catalogue.sqlite.schema import check_usable
-from casd.config import Config, ConfigError, EventLoop, load
+from casd.config import Config, ConfigError, EventLoop, SourceKind, load
 from casd.dialects.craftai import CRAFTAI
 from casd.dialects.datapane import DATAPANE
 from casd.dialects.deeplake import DEEPLAKE
@@ -34,6 +34,8 @@ from casd.model import Role, Token
 from casd.payloads.folders import disk_call, make_durable_tree, write_durably
 from casd.payloads.local import LocalPayloads
 from casd.payloads.survey import holds_payloads
+from casd.repair import Repair
+from casd.scrub import Pace, Rounds, ScrubRules
 from casd.store import BlobStore
 from casd.upkeep import Rules, Upkeep
 from casd.uploads import Uploads
@@ -42,6 +44,7 @@ from casd.web.application import Services, build
 from casd.web.keys import Limits
 from casd.web.origin import Origins
 from casd.web.protocol import Front
+from casd.web.sources import HttpSource
 from casd.web.traffic import ConnectionLimits, Traffic
 from casd.web.transmit import Transmitter
 
@@ -166,33 +169,34 @@ async def running(config: Config, descriptors: int = 1024) -> AsyncIterator[str]
         await ensure_admin_token(store, data)
         await ensure_signing_key(store)
         rules = Rules(grace, timedelta(days=config.upkeep.hidden_days), timedelta(days=config.upkeep.token_days))
-        upkeep = Upkeep(payloads, catalogue, locks, uploads, rules, utc_now)
+        origins = Origins(config.server.public_url, config.server.trusted_proxies)
+        traffic = Traffic(connection_limits(config), origins)
+        repairs = Repair(store, sources_of(config))
+        pace = Pace(
+            config.upkeep.scrub_bytes_per_s,
+            lambda: len(traffic.busy) > upkeep.scrubs_awaited,  # whoever waits for a scrub is no reason to delay it
+            asyncio.get_running_loop().time,
+        )
+        scrub_rules = ScrubRules(
+            timedelta(days=config.upkeep.scrub_days), timedelta(days=config.upkeep.deep_scrub_days)
+        )
+        rounds = Rounds(payloads, catalogue, store.judge, pace, scrub_rules, utc_now)
+        upkeep = Upkeep(payloads, catalogue, locks, uploads, rules, utc_now, rounds, repairs)
         stack.push_async_callback(upkeep.close)
-        timer = asyncio.create_task(keep_up(upkeep, config))
-        stack.push_async_callback(cancel, timer)
+        for timer in (keep_up, keep_whole):
+            stack.push_async_callback(cancel, asyncio.create_task(timer(upkeep, config)))
         transmitter = Transmitter(config.limits.send_idle_timeout_s)
         stack.push_async_callback(transmitter.close)
-        origins = Origins(config.server.public_url, config.server.trusted_proxies)
         limits = Limits(config.limits.max_body_bytes, config.limits.body_idle_timeout_s, config.auth.signed_url_max_s)
         services = Services(store, uploads, upkeep, transmitter, origins, limits)
-        address = await stack.enter_async_context(listening(config, services))
+        address = await stack.enter_async_context(listening(config, services, traffic))
         stack.enter_context(announced(data, address))
         yield address
 
 
 @contextlib.asynccontextmanager
-async def listening(config: Config, services: Services) -> AsyncIterator[str]:
+async def listening(config: Config, services: Services, traffic: Traffic) -> AsyncIterator[str]:
     """Accept connections; afterwards requests in flight have finished, or the drain deadline has passed."""
-    limits = config.limits
-    traffic = Traffic(
-        ConnectionLimits(
-            limits.head_timeout_s,
-            limits.send_idle_timeout_s,
-            limits.max_connections,
-            limits.max_connections_per_address,
-        ),
-        services.origins,
-    )
     app = build(DIALECTS, services, traffic)
     app[FETCHES].hosts = config.shakenfist.cache_hosts
     runner = web.AppRunner(app)
@@ -205,8 +209,27 @@ async def listening(config: Config, services: Services) -> AsyncIterator[str]:
         yield base_url(config.server.host, listener.getsockname()[1])
     finally:
         server.close()
-        await traffic.drain(limits.drain_timeout_s)
+        await traffic.drain(config.limits.drain_timeout_s)
         await runner.cleanup()
+
+
+def connection_limits(config: Config) -> ConnectionLimits:
+    limits = config.limits
+    return ConnectionLimits(
+        limits.head_timeout_s,
+        limits.send_idle_timeout_s,
+        limits.max_connections,
+        limits.max_connections_per_address,
+    )
+
+
+def sources_of(config: Config) -> list[HttpSource]:
+    """Where damaged payloads are fetched from."""
+    timeout_s = config.repair.idle_timeout_s
+    return [
+        HttpSource(source.url, source.token_file, timeout_s, is_casd=source.kind is SourceKind.CASD)
+        for source in config.repair.sources
+    ]
 
 
 def bound_socket(host: str, port: int) -> socket.socket:
@@ -331,6 +354,22 @@ async def keep_up(upkeep: Upkeep, config: Config) -> None:
             await upkeep.collect_garbage(scan=is_scan_due)
         except CollectionRefused as error:
             log.warning("collection refused, casd gc --force insists reason=%s", error)
+        except CasdError as error:
+            log.error("upkeep failed error=%s", error)
+        if is_scan_due:
+            next_scan = loop.time() + config.upkeep.scan_interval_s
+
+
+async def keep_whole(upkeep: Upkeep, config: Config) -> None:
+    """Read what is due by the timer, and repair what is damaged, for ever; beside `keep_up`, because it takes long."""
+    loop = asyncio.get_running_loop()
+    next_scan = loop.time()
+    while True:
+        await asyncio.sleep(config.upkeep.interval_s)
+        is_scan_due = loop.time() >= next_scan
+        try:
+            await upkeep.scrub_due()
+            await upkeep.repair_due(is_scan_due=is_scan_due)
         except CasdError as error:
             log.error("upkeep failed error=%s", error)
         if is_scan_due:

@@ -200,7 +200,13 @@ class SourceFailed(CasdError):
     code = "source-failed"
 
 
-class SourceTimeout(SourceFailed):
+class SourceCut(SourceFailed):
+    """The same, and there is use in asking again: it ended too early, or has no time now."""
+
+    code = "source-cut"
+
+
+class SourceTimeout(SourceCut):
     """The same, because nothing more came for `body_idle_timeout_s`."""
 
     code = "source-timeout"

@@ -96,6 +96,11 @@ class Judge:
         is_told = trial.task.done() and not trial.task.cancelled() and trial.task.exception() is None
         return trial.task.result() if is_told else None
 
+    async def opinion(self, digest: Digest) -> Verdict:
+        """The verdict, as it would be now; nothing is done about it. Raises StorageFailed."""
+        found = await self._examine(digest)
+        return found.verdict if await self._catalogue.known_payloads([digest]) else Verdict.UNKNOWN
+
     def begin(self, digest: Digest, why: str) -> Trial:
         """The same for who does not wait at all."""
         trial = self._running.get(digest)

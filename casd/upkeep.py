@@ -1,13 +1,15 @@
 """Work nobody waits for: ending what is past its time, and collecting what nothing refers to.
 
-Plain functions that return reports; `daemon.py` runs them on a timer. Time is a parameter.
+Plain functions that return reports; `daemon.py` runs them on a timer. Time is a parameter. Reading all that is stored,
+and fetching anew what is damaged, stand in `scrub` and `repair.py`, and run from here.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from casd.catalogue.base import Catalogue
@@ -16,6 +18,8 @@ from casd.errors import CollectionRefused
 from casd.locks import DigestLocks
 from casd.model import Digest
 from casd.payloads.base import PayloadStore
+from casd.repair import Repair, RepairReport
+from casd.scrub import Rounds, Scrub, ScrubReport
 from casd.uploads import Uploads
 
 log = logging.getLogger(__name__)
@@ -43,17 +47,21 @@ class CollectionReport:
     pinned: int = 0  # payloads that would have gone, but for a backup that is under way
 
 
+AnyReport = Expired | CollectionReport | ScrubReport | RepairReport
+
+
 @dataclass(slots=True)
 class Run:
     """A run of one kind of upkeep: how it went, or that it is under way."""
 
     started_at: datetime
     ended_at: datetime | None = None
-    report: Expired | CollectionReport | None = None
+    report: AnyReport | None = None
     error: str | None = None
+    so_far: Callable[[], AnyReport] | None = None  # what it has done while it is under way
 
 
-Report = TypeVar("Report", Expired, CollectionReport)
+Report = TypeVar("Report", Expired, CollectionReport, ScrubReport, RepairReport)
 
 
 class Upkeep:
@@ -67,6 +75,8 @@ class Upkeep:
         uploads: Uploads,
         rules: Rules,
         now: Callable[[], datetime],
+        rounds: Rounds,
+        repairs: Repair,
     ) -> None:
         self._payloads = payloads
         self._catalogue = catalogue
@@ -74,7 +84,10 @@ class Upkeep:
         self._uploads = uploads
         self._rules = rules
         self._now = now
+        self._rounds = rounds
+        self._repairs = repairs
         self._running: dict[object, asyncio.Task[Any]] = {}
+        self.scrubs_awaited = 0  # callers that wait for one
         self.last_runs: dict[str, Run] = {}  # by kind
 
     async def expire(self, *, scan: bool = True, dry_run: bool = False) -> Expired:
@@ -108,18 +121,73 @@ class Upkeep:
             ),
         )
 
-    async def _join(self, kind: str | None, key: object, start: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+    async def scrub(self, *, deep: bool = False, dry_run: bool = False) -> ScrubReport:
+        """Everything that is stored was read, and what is damaged was judged; repaired too, where there are sources."""
+        run = self._rounds.whole(is_deep=deep, is_dry_run=dry_run)
+        self.scrubs_awaited += 1
+        try:
+            return await self._join(
+                None if dry_run else "scrub", ("scrub", deep, dry_run), lambda: self._scrub(run), run.report
+            )
+        finally:
+            self.scrubs_awaited -= 1
+
+    async def scrub_due(self) -> None:
+        """What is due has been read, unless a run that somebody asks for comes between: that reads it anyway."""
+        async for run in self._rounds.due():
+            await self._join("scrub", "scrub-due", partial(self._scrub, run, self._is_scrub_asked_for), run.report)
+
+    def _is_scrub_asked_for(self) -> bool:
+        return any(isinstance(key, tuple) and key[0] == "scrub" for key in self._running)
+
+    async def _scrub(self, run: Scrub, is_enough: Callable[[], bool] = lambda: False) -> ScrubReport:
+        report = await run.run(is_enough)
+        if report.hurt and not report.is_dry_run and self._repairs.has_sources:
+            report = run.report((await self.repair()).repaired)
+        if not report.is_dry_run:
+            log.info(
+                "scrubbed deep=%s payloads=%d bytes=%d damaged=%d missing=%d unreadable=%d rewritten=%d failed=%d",
+                *(report.is_deep, report.payloads, report.bytes, report.damaged, report.missing),
+                *(report.unreadable, report.rewritten, report.failed),
+            )
+        return report
+
+    async def repair(self, digests: Collection[Digest] | None = None) -> RepairReport:
+        """Those, or (None) all that are damaged, were fetched from the sources, as far as these have them.
+
+        Raises PayloadNotFound if one of `digests` is not known.
+        """
+        chosen = None if digests is None else frozenset(digests)
+        return await self._join("repair", ("repair", chosen), lambda: self._repairs.run(chosen))
+
+    async def repair_due(self, *, is_scan_due: bool) -> None:
+        """The same by the timer: where damage was found since, and now and then, because a source may be back."""
+        if self._repairs.has_sources and (self._repairs.is_news or is_scan_due):
+            await self.repair()
+
+    async def _join(
+        self,
+        kind: str | None,
+        key: object,
+        start: Callable[[], Coroutine[Any, Any, Report]],
+        so_far: Callable[[], Report] | None = None,
+    ) -> Report:
         """What the run under way returns, or a new one. A caller that is cancelled leaves it to the others."""
         task = self._running.get(key)
         if task is None:
-            task = self._running[key] = asyncio.create_task(self._recorded(kind, start))
+            task = self._running[key] = asyncio.create_task(self._recorded(kind, start, so_far))
             task.add_done_callback(lambda _: self._running.pop(key, None))
         result: Report = await asyncio.shield(task)
         return result
 
-    async def _recorded(self, kind: str | None, start: Callable[[], Coroutine[Any, Any, Report]]) -> Report:
+    async def _recorded(
+        self,
+        kind: str | None,
+        start: Callable[[], Coroutine[Any, Any, Report]],
+        so_far: Callable[[], Report] | None,
+    ) -> Report:
         """The run, remembered as the last of its kind; a dry one has none."""
-        run = Run(self._now())
+        run = Run(self._now(), so_far=so_far)
         if kind is not None:
             self.last_runs[kind] = run
         try:
@@ -128,7 +196,7 @@ class Upkeep:
             run.error = str(error) or type(error).__name__
             raise
         finally:
-            run.ended_at = self._now()
+            run.ended_at, run.so_far = self._now(), None
         return report
 
     async def close(self) -> None:

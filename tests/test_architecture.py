@@ -21,7 +21,7 @@ LAYERS = (
     {"errors", "uuids", "tasks", "logs"},
     {"model", "folder"},
     {"payloads", "catalogue", "auth", "locks", "config", "client"},
-    {"judging", "quarantine", "verified", "store", "held", "uploads", "upkeep", "named_keys"},
+    {"judging", "quarantine", "verified", "store", "held", "uploads", "scrub", "repair", "upkeep", "named_keys"},
     {"web"},
     {"dialects", "console"},
     {"daemon", "backup", "fsck"},
@@ -33,7 +33,9 @@ BESIDE = {  # of the same layer
     "store": {"judging", "verified"},
     "held": {"store"},
     "uploads": {"store"},
-    "upkeep": {"judging", "uploads"},
+    "scrub": {"judging"},
+    "repair": {"judging", "store"},
+    "upkeep": {"judging", "uploads", "scrub", "repair"},
     "named_keys": {"store"},
 }
 ONLY = {  # narrower than the layers

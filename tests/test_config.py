@@ -20,6 +20,7 @@ UNSET = {  # shown commented out, because their default depends on the machine o
 }
 KEYS = [(section, key) for section in Config.model_fields for key in keys_of(section)]
 UNITS = {
+    "_bytes_per_s": "Bytes",
     "_s": "Seconds",
     "_days": "Days",
     "_bytes": "bytes",
@@ -390,7 +391,8 @@ def test_an_unknown_key_is_told_with_the_known_ones() -> None:
     ):
         load(None, {}, {"server.prot": 1})
     with pytest.raises(
-        ConfigError, match=r"^\[servr\]: unknown; known: server, storage, auth, limits, upkeep, shakenfist, log "
+        ConfigError,
+        match=r"^\[servr\]: unknown; known: server, storage, auth, limits, upkeep, repair, shakenfist, log ",
     ):
         load(None, {}, {"servr.port": 1})
 

@@ -20,6 +20,7 @@ from casd.locks import DigestLocks
 from casd.model import Blob, Digest, Role
 from casd.payloads.base import PayloadStore
 from casd.payloads.local import LocalPayloads
+from casd.repair import Repair
 from casd.store import BlobStore, Description
 from casd.upkeep import CollectionReport, Rules, Run, Upkeep, collect_garbage, expire
 from casd.uploads import Uploads
@@ -27,6 +28,7 @@ from tests.contracts.oracle import digest_of, some_bytes
 from tests.contracts.payload_store import store_bytes, turns
 from tests.fakes import NOW, Clock, MemoryDisk, MemoryPayloads, NoLocks
 from tests.payloads.local_backend import emptied, path_of
+from tests.web.house import rounds_of
 
 WRITER = Principal(uuid4(), "writer", Role.WRITER, ("alice",))
 GRACE = timedelta(hours=1)
@@ -596,7 +598,8 @@ async def test_a_removal_whose_run_is_cancelled_has_ended_when_its_lock_is_let_g
 async def upkeep(house: House) -> AsyncIterator[Upkeep]:
     rules = RULES
     uploads = Uploads(house.store, lifetime=timedelta(days=7), limit_per_token=9)
-    upkeep = Upkeep(house.payloads, house.catalogue, house.locks, uploads, rules, house.clock)
+    rounds, repairs = rounds_of(house.store), Repair(house.store, [])
+    upkeep = Upkeep(house.payloads, house.catalogue, house.locks, uploads, rules, house.clock, rounds, repairs)
     yield upkeep
     await upkeep.close()
 

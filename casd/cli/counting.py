@@ -13,6 +13,7 @@ from casd.cli.text import counted, human_size, printable
 if TYPE_CHECKING:
     from casd.backup import Loss
     from casd.catalogue.values import Hit
+    from casd.client import Damage
 
 
 class Counting:
@@ -38,7 +39,7 @@ def echo_losses(losses: Sequence[Loss]) -> None:
             click.echo(f"  {line}")
 
 
-def hit_lines(hit: Hit) -> list[str]:
+def hit_lines(hit: Hit | Damage) -> list[str]:
     """Whom it hits, a line each: names where there are some, or else blobs."""
     if not hit.blob_count:
         return ["nothing refers to it"]

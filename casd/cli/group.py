@@ -38,6 +38,8 @@ COMMANDS = {
     "namespace": "casd.cli.namespace:namespace",
     "status": "casd.cli.operate:status",
     "gc": "casd.cli.operate:gc",
+    "scrub": "casd.cli.scrub:scrub",
+    "repair": "casd.cli.scrub:repair",
     "fsck": "casd.cli.fsck:fsck",
     "backup": "casd.cli.backup:backup",
     "restore": "casd.cli.restore:restore",

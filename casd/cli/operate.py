@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -50,8 +51,20 @@ def _facts(status: Status) -> dict[str, str | None]:
         "uploads": _uploads_told(status.uploads),
         "load": f"{counted(queues['connections'], 'connection')}, {counted(queues['requests'], 'request')}, "
         f"{counted(queues['transfers'], 'transfer')}, {counted(queues['catalogue_writes'], 'catalogue write')} waiting",
+        "unchecked": _unchecked_told(status),
         **{f"last {kind}": _run_told(run) for kind, run in status.upkeep.items()},
     }
+
+
+def _unchecked_told(status: Status) -> str | None:
+    """How old the oldest check is: until then at least, all was right."""
+    ages = {
+        "for": status.scrub.get("oldest_checked_at"),
+        "deeply for": status.scrub.get("oldest_deep_checked_at"),
+    }
+    now = status.started_at + timedelta(seconds=status.uptime_s)
+    told = [f"{what} {human_span((now - at).total_seconds())}" for what, at in ages.items() if at is not None]
+    return f"no payload {', '.join(told)} or longer" if told else None
 
 
 def _uploads_told(uploads: Mapping[str, int]) -> str:
@@ -66,9 +79,9 @@ def _run_told(run: Run | None) -> str:
         return "not since the daemon started"
     if run.error is not None:
         return f"{utc(run.started_at)}: failed: {run.error}"
-    if run.ended_at is None:
-        return f"runs since {utc(run.started_at)}"
     report = run.report or {}
+    if run.ended_at is None:
+        return f"runs since {utc(run.started_at)}" + (f": {_counts(report)} so far" if report else "")
     return f"{utc(run.started_at)}: {_counts(report)}"
 
 

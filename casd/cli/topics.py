@@ -15,6 +15,7 @@ TOPICS = (
     "resuming",
     "folders",
     "durability",
+    "integrity",
     "operations",
     "proxy",
     "quarantine",

@@ -34,6 +34,7 @@ from casd.client.partial import partial_path, synced
 from casd.client.progress import OnProgress, Progress, Step
 from casd.client.reader import Reader
 from casd.client.remote import Content
+from casd.client.reports import Damage, Repaired, Scrubbed
 from casd.client.retry import Retry
 from casd.client.saving import save, stream
 from casd.client.signing import SignedUrl, Signing, SigningKey
@@ -51,6 +52,7 @@ __all__ = [
     "ConnectionLost",
     "Content",
     "ContentChanged",
+    "Damage",
     "DigestDiffers",
     "Download",
     "Expired",
@@ -72,8 +74,10 @@ __all__ = [
     "Quarantined",
     "Reader",
     "Refused",
+    "Repaired",
     "Retry",
     "Run",
+    "Scrubbed",
     "SignedUrl",
     "Signing",
     "SigningKey",

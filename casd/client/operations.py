@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from casd.client.paths import items, pages, segment
+from casd.client.reports import Repaired, Scrubbed, repaired, scrubbed
 from casd.client.transport import Transport
 from casd.client.values import Blob, JsonObject, blob, parsed, time_or_none
 from casd.model import Digest
 
+READING_TIMEOUT_S = 30 * 24 * 3600.0  # for a scrub of 150 TB at its usual pace
 RUN_TIMEOUT_S = 6 * 3600.0  # the daemon answers when the run has ended: millions of payloads take their time
 
 
@@ -37,6 +39,7 @@ class Status:
     garbage: Mapping[str, int]
     disk: Mapping[str, int]
     uploads: Mapping[str, int]
+    scrub: Mapping[str, datetime | None]  # when what was checked longest ago was; nothing from an older daemon
     reads: Mapping[str, int]  # what checking bytes before they left has found; nothing from an older daemon
     queues: Mapping[str, int]
     upkeep: Mapping[str, Run | None]  # the last run of each kind; None: none since the daemon started
@@ -114,6 +117,22 @@ class Operations:
         answer = await self._transport.json("POST", path, query, answer_timeout_s=RUN_TIMEOUT_S)
         return parsed("report", _collected, answer)
 
+    async def scrub(self, *, deep: bool = False, dry_run: bool = False) -> Scrubbed:
+        """Everything that is stored was read; what is damaged is in quarantine, and repaired where that could be."""
+        query = {"deep": 1 if deep else None, "dry_run": 1 if dry_run else None}
+        answer = await self._transport.json("POST", "/v1/upkeep/scrub", query, answer_timeout_s=READING_TIMEOUT_S)
+        return parsed("report", scrubbed, answer)
+
+    async def repair(self, digests: Collection[Digest] | None = None) -> Repaired:
+        """Those payloads, or (None) all that are damaged, were fetched from the sources that the daemon is told of.
+
+        Raises Refused (`payload-not-found`).
+        """
+        body = None if digests is None else {"sha512": [digest.hex for digest in digests]}
+        path = "/v1/upkeep/repair"
+        answer = await self._transport.json("POST", path, body=body, answer_timeout_s=READING_TIMEOUT_S)
+        return parsed("report", repaired, answer)
+
     async def begin_backup(self) -> Pin:
         """Until the pin ends, collection leaves alone what a copy of the catalogue knows that is made from now on."""
         return parsed("pin", _pin, await self._transport.json("POST", "/v1/backups"))
@@ -174,6 +193,7 @@ def _status(answer: Any) -> Status:
         garbage=dict(answer["garbage"]),
         disk=dict(answer["disk"]),
         uploads=dict(answer["uploads"]),
+        scrub={key: time_or_none(text) for key, text in answer.get("scrub", {}).items()},
         reads=dict(answer.get("reads", {})),
         queues=dict(answer["queues"]),
         upkeep={kind: None if run is None else _run(run) for kind, run in answer["upkeep"].items()},

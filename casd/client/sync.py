@@ -152,6 +152,8 @@ class Operations(Blocking[operations.Operations]):
     status = waited(operations.Operations.status)
     expire = waited(operations.Operations.expire)
     collect_garbage = waited(operations.Operations.collect_garbage)
+    scrub = waited(operations.Operations.scrub)
+    repair = waited(operations.Operations.repair)
     begin_backup = waited(operations.Operations.begin_backup)
     renew_backup = waited(operations.Operations.renew_backup)
     end_backup = waited(operations.Operations.end_backup)

@@ -41,6 +41,8 @@ ROUTES = {  # every path of section 8 that is built, and the methods of its row
     "/v1/whoami": {"GET"},
     "/v1/upkeep/expire": {"POST"},
     "/v1/upkeep/collect-garbage": {"POST"},
+    "/v1/upkeep/scrub": {"POST"},
+    "/v1/upkeep/repair": {"POST"},
 }
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "LINK", "PROPFIND"]
 
@@ -246,9 +248,47 @@ def test_collect_garbage_tells_what_it_would_do_and_did(wire: Wire) -> None:
         assert not oddities({**shape, "dry_run": one_of(is_dry)}, answer.json)
 
 
+SCRUBBED = ("payloads", "bytes", "damaged", "missing", "unreadable", "rewritten", "failed", "repaired")
+
+
+def test_scrub_tells_what_it_read(wire: Wire) -> None:
+    shape = dict.fromkeys(SCRUBBED, is_count) | {"findings": one_of([]), "catalogue_problems": one_of([])}
+    for query, is_deep, is_dry in (("", False, False), ("?deep=1", True, False), ("?deep=1&dry_run=1", True, True)):
+        answer = wire.ask("POST", f"/v1/upkeep/scrub{query}")
+
+        assert answer.status == 200
+        facts = {"deep": one_of(is_deep), "dry_run": one_of(is_dry), "whole": one_of(True)}
+        assert not oddities({**shape, **facts}, answer.json)
+
+
+def test_repair_tells_what_it_did(wire: Wire) -> None:
+    good = wire.ask("POST", "/v1/blobs", b"to be looked at").json["sha512"]
+
+    for body, count in ((None, 0), ({"sha512": [good]}, 1)):
+        answer = wire.ask("POST", "/v1/upkeep/repair", body)
+
+        assert answer.status == 200
+        assert answer.json == {
+            "payloads": count,
+            "good": count,
+            "repaired": 0,
+            "bytes": 0,
+            "failed": 0,
+            "failures": [],
+        }
+    assert refusal(wire.ask("POST", "/v1/upkeep/repair", {"sha512": ["0" * 128]})) == (404, "payload-not-found")
+
+
+@pytest.mark.parametrize("body", [{}, {"sha512": []}, {"sha512": "0" * 128}, {"sha512": ["x"]}, {"sha256": []}, [1]])
+def test_a_repair_of_what_is_no_digest_is_refused(wire: Wire, body: Any) -> None:
+    assert refusal(wire.ask("POST", "/v1/upkeep/repair", body)) == (400, "invalid-input")
+
+
 def test_a_flag_is_one_or_zero(wire: Wire) -> None:
     for query in ("dry_run=yes", "dry_run=", "force=true", "force=2", "dryrun=1", "dry_run=1&dry_run=0"):
         assert refusal(wire.ask("POST", f"/v1/upkeep/collect-garbage?{query}")) == (400, "invalid-input")
+    for query in ("deep=yes", "dry_run=", "force=1"):
+        assert refusal(wire.ask("POST", f"/v1/upkeep/scrub?{query}")) == (400, "invalid-input")
     for query in ("dry_run=yes", "dry-run=1"):
         assert refusal(wire.ask("POST", f"/v1/upkeep/expire?{query}")) == (400, "invalid-input")
 

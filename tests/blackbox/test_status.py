@@ -35,7 +35,8 @@ STATUS: Shape = {
     "uploads": has(counts("open", "received_bytes", "announced_bytes", "active")),
     "reads": has(counts(*READS)),
     "queues": has(counts("connections", "requests", "transfers", "catalogue_writes")),
-    "upkeep": has({"expire": or_null(has(RUN)), "collect-garbage": or_null(has(RUN))}),
+    "scrub": has({"oldest_checked_at": or_null(is_time), "oldest_deep_checked_at": or_null(is_time)}),
+    "upkeep": has({kind: or_null(has(RUN)) for kind in ("expire", "collect-garbage", "scrub", "repair")}),
 }
 
 

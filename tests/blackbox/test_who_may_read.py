@@ -205,6 +205,8 @@ ADMINS = [
     Call("GET", "/v1/status", administering),
     Call("POST", "/v1/upkeep/expire", administering),
     Call("POST", "/v1/upkeep/collect-garbage?dry_run=1", administering),
+    Call("POST", "/v1/upkeep/scrub?dry_run=1", administering),
+    Call("POST", "/v1/upkeep/repair", administering),
 ]
 
 

@@ -82,6 +82,8 @@ ADMINS = {
     ("DELETE", "/v1/backups/{uuid}"),
     ("POST", "/v1/upkeep/expire"),
     ("POST", "/v1/upkeep/collect-garbage"),
+    ("POST", "/v1/upkeep/scrub"),
+    ("POST", "/v1/upkeep/repair"),
     ("POST", "/auth/namespaces"),
     ("POST", "/auth/namespaces/{namespace}/keys"),
     ("PUT", "/auth/namespaces/{namespace}/keys"),

@@ -5,6 +5,7 @@ A test moves its clock, adds routes of its own, listens with TLS or on a Unix so
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from casd.dialects.native import NATIVE
 from casd.locks import DigestLocks
 from casd.model import Blob, Role, Token
 from casd.payloads.local import LocalPayloads
+from casd.repair import Repair
+from casd.scrub import Pace, Rounds, ScrubRules
 from casd.store import BlobStore, Description
 from casd.upkeep import Rules, Upkeep
 from casd.uploads import Uploads
@@ -67,6 +70,12 @@ class House:
             return await self.store.add(self.principal, self.principal.home, staged, Description())
 
 
+def rounds_of(store: BlobStore) -> Rounds:
+    """Scrubs that nobody has to wait for, and none by the timer."""
+    pace = Pace(1 << 40, lambda: False, time.monotonic)
+    return Rounds(store.payloads, store.catalogue, store.judge, pace, ScrubRules(timedelta(), timedelta()), store.now)
+
+
 @asynccontextmanager
 async def open_house(
     root: Path,
@@ -88,7 +97,8 @@ async def open_house(
         stack.push_async_callback(store.close)
         uploads = Uploads(store, lifetime=timedelta(days=7), limit_per_token=1000)
         stack.push_async_callback(uploads.close)
-        upkeep = Upkeep(payloads, catalogue, locks, uploads, Rules(GRACE, timedelta(days=7), timedelta(days=30)), now)
+        rules = Rules(GRACE, timedelta(days=7), timedelta(days=30))
+        upkeep = Upkeep(payloads, catalogue, locks, uploads, rules, now, rounds_of(store), Repair(store, []))
         stack.push_async_callback(upkeep.close)
         transmitter = Transmitter(send_idle_timeout_s)
         stack.push_async_callback(transmitter.close)

@@ -38,7 +38,8 @@ def test_status_tells_what_the_store_holds(new_daemon: Callable[..., Daemon]) ->
     assert status["disk"]["free_bytes"] > 0
     assert status["disk"]["reserved_bytes"] == 3000
     assert status["queues"] == {"connections": 1, "requests": 1, "transfers": 0, "catalogue_writes": 0}
-    assert status["upkeep"] == {"expire": None, "collect-garbage": None}
+    assert status["upkeep"] == {"expire": None, "collect-garbage": None, "scrub": None, "repair": None}
+    assert all(map(is_time, status["scrub"].values()))
     assert is_time(status["started_at"])
     assert 0 < status["uptime_s"] < 600
 

@@ -5,7 +5,7 @@ out; the table below is the whole API. Its patterns let braces and line breaks p
 with 404: whether a key or a name is one is for the handlers to say.
 """
 
-from casd.dialects.native import accounts, backups, blobs, names, quarantine, service, signing
+from casd.dialects.native import accounts, backups, blobs, names, quarantine, service, signing, upkeep
 from casd.web.dialect import Access, Dialect, Route, bearer
 from casd.web.errors import problem
 
@@ -58,7 +58,9 @@ NATIVE = Dialect(
         Route("POST", "/v1/backups", backups.begin),
         Route("PUT", "/v1/backups/{uuid}", backups.renew),
         Route("DELETE", "/v1/backups/{uuid}", backups.end),
-        Route("POST", "/v1/upkeep/expire", service.expire),
-        Route("POST", "/v1/upkeep/collect-garbage", service.collect_garbage),
+        Route("POST", "/v1/upkeep/expire", upkeep.expire),
+        Route("POST", "/v1/upkeep/collect-garbage", upkeep.collect_garbage),
+        Route("POST", "/v1/upkeep/scrub", upkeep.scrub),
+        Route("POST", "/v1/upkeep/repair", upkeep.repair),
     ),
 )

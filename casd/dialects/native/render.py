@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from casd.catalogue.values import Holders
+from casd.catalogue.values import Hit, Holders
 from casd.model import BlobView, NameInfo, Namespace, Page, Token, Version
 from casd.web.answers import json_response, path_of_version, time_text
 from casd.web.query import cursor_text
@@ -122,3 +122,13 @@ def namespace_json(namespace: Namespace) -> dict[str, Any]:
 def version_path(version: Version) -> str:
     """Where exactly this version is."""
     return path_of_version(version.namespace, version.name, version.number)
+
+
+def hit_json(hit: Hit) -> dict[str, Any]:
+    """Whom the loss of a payload hits."""
+    return {
+        "blobs": [{"uuid": str(uuid), "namespace": namespace} for uuid, namespace in hit.blobs],
+        "names": [{"namespace": ref.namespace, "name": ref.name, "version": ref.number} for ref in hit.versions],
+        "blob_count": hit.blob_count,
+        "version_count": hit.version_count,
+    }

@@ -1,4 +1,4 @@
-"""The daemon itself: is it alive, is it ready, how does it stand, and upkeep on request."""
+"""The daemon itself: is it alive, is it ready, how does it stand."""
 
 import logging
 from dataclasses import asdict
@@ -6,14 +6,12 @@ from dataclasses import asdict
 from aiohttp import web
 
 from casd import __version__
-from casd.catalogue.values import Expired
+from casd.dialects.native.upkeep import runs_json
 from casd.errors import CasdError, StorageFull
 from casd.judging import Verdict
 from casd.store import BlobStore
-from casd.upkeep import CollectionReport, Run
 from casd.web.answers import json_response, time_text
-from casd.web.keys import STARTED_AT, TRANSMITTER, UPKEEP, UPLOADS, WORDS, principal_of, store_of
-from casd.web.query import check_parameters, is_flagged
+from casd.web.keys import STARTED_AT, TRANSMITTER, UPLOADS, WORDS, principal_of, store_of
 from casd.web.traffic import TRAFFIC
 
 log = logging.getLogger(__name__)
@@ -49,31 +47,6 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     return json_response({"status": "ready"})
 
 
-async def expire(request: web.Request) -> web.StreamResponse:
-    principal_of(request).check_admin()
-    check_parameters(request, "dry_run")
-    report = await request.app[UPKEEP].expire(dry_run=is_flagged(request, "dry_run"))
-    return json_response(report_json(report))
-
-
-async def collect_garbage(request: web.Request) -> web.StreamResponse:
-    principal_of(request).check_admin()
-    check_parameters(request, "dry_run", "force")
-    report = await request.app[UPKEEP].collect_garbage(
-        force=is_flagged(request, "force"), dry_run=is_flagged(request, "dry_run")
-    )
-    return json_response(report_json(report))
-
-
-def report_json(report: Expired | CollectionReport) -> dict[str, object]:
-    facts = asdict(report)
-    if isinstance(report, CollectionReport):
-        facts["dry_run"] = facts.pop("is_dry_run")
-        if not report.pinned:  # told only while a backup runs
-            del facts["pinned"]
-    return facts
-
-
 # -- how it stands ------------------------------------------------------------------------------------------------
 
 
@@ -82,6 +55,7 @@ async def status(request: web.Request) -> web.StreamResponse:
     store, uploads = store_of(request), request.app[UPLOADS]
     totals, unfinished = await store.catalogue.totals(), await store.catalogue.upload_totals()
     garbage, garbage_bytes = await store.catalogue.unreferenced_totals(store.now())
+    light, deep = await store.catalogue.oldest_checks()
     started_at = request.app[STARTED_AT]
     return json_response(
         {
@@ -102,7 +76,8 @@ async def status(request: web.Request) -> web.StreamResponse:
             },
             "reads": reads_json(store),
             "queues": queues(request),
-            "upkeep": upkeep_runs(request),
+            "scrub": {"oldest_checked_at": time_text(light), "oldest_deep_checked_at": time_text(deep)},
+            "upkeep": runs_json(request),
         }
     )
 
@@ -127,18 +102,4 @@ def queues(request: web.Request) -> dict[str, int]:
         "requests": len(traffic.busy),
         "transfers": request.app[TRANSMITTER].active,
         "catalogue_writes": store_of(request).catalogue.pending_writes,
-    }
-
-
-def upkeep_runs(request: web.Request) -> dict[str, object]:
-    last = request.app[UPKEEP].last_runs
-    return {kind: run_json(last[kind]) if kind in last else None for kind in ("expire", "collect-garbage")}
-
-
-def run_json(run: Run) -> dict[str, object]:
-    return {
-        "started_at": time_text(run.started_at),
-        "ended_at": time_text(run.ended_at),
-        "report": None if run.report is None else report_json(run.report),
-        "error": run.error,
     }

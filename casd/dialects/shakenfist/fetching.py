@@ -18,9 +18,10 @@ from aiohttp import hdrs, web
 from yarl import URL
 
 from casd.auth import Principal
-from casd.errors import CasdError, InvalidInput, SourceFailed, SourceTimeout, TooLarge, TooManyFetches
+from casd.errors import CasdError, InvalidInput, SourceFailed, TooLarge, TooManyFetches
 from casd.model import Expected, Naming
 from casd.store import DEFAULT_CONTENT_TYPE, BlobStore, Description
+from casd.web.fetching import check_identity, session, translated
 from casd.web.keys import LIMITS, STORE, Limits
 from casd.web.receive import checked_content_type, pump
 
@@ -30,7 +31,6 @@ SCHEMES = ("http", "https")
 REDIRECTS = (301, 302, 303, 307, 308)
 HOPS = 5  # redirects that are followed
 AT_ONCE = 16  # each has a stage and a connection, and outlives a client that hung up
-BUFFER_BYTES = 1 << 20  # what arrives while a batch is written is the next one
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,17 +82,9 @@ class Fetches:
 
     async def _store_it(self, fetch: Fetch) -> None:
         host, idle_timeout_s = fetch.url.host, self._limits.body_idle_timeout_s
-        try:
+        with translated(host, idle_timeout_s):
             async with answered(fetch.url, self.hosts, idle_timeout_s) as response:
                 await self._publish(fetch, response)
-        except TimeoutError:
-            raise SourceTimeout(f"{host} sent nothing for {idle_timeout_s:g} s") from None
-        except aiohttp.ClientPayloadError:
-            raise SourceFailed(f"{host} ended before all of its answer was there") from None
-        except aiohttp.ClientConnectorError:
-            raise SourceFailed(f"{host} cannot be reached") from None
-        except (aiohttp.ClientError, ConnectionError) as error:  # no HTTP, or TLS that is not trusted
-            raise SourceFailed(f"{host} did not answer as it should: {type(error).__name__}") from error
 
     async def _publish(self, fetch: Fetch, response: aiohttp.ClientResponse) -> None:
         store, limit_bytes = self._store, self._limits.max_body_bytes
@@ -119,16 +111,9 @@ async def close(app: web.Application) -> None:
 @asynccontextmanager
 async def answered(url: URL, hosts: Collection[str], idle_timeout_s: float) -> AsyncIterator[aiohttp.ClientResponse]:
     """The answer at the end of the redirects, with its body to come. Raises SourceFailed, InvalidInput."""
-    timeout = aiohttp.ClientTimeout(connect=idle_timeout_s, sock_connect=idle_timeout_s, sock_read=idle_timeout_s)
-    async with aiohttp.ClientSession(
-        timeout=timeout,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        read_bufsize=BUFFER_BYTES,
-        headers={hdrs.ACCEPT_ENCODING: "identity", hdrs.USER_AGENT: "casd"},
-    ) as session:
+    async with session(idle_timeout_s) as client:
         for _ in range(HOPS + 1):
-            async with session.get(url, allow_redirects=False) as response:
+            async with client.get(url, allow_redirects=False) as response:
                 if response.status not in REDIRECTS:
                     yield response
                     return
@@ -175,9 +160,7 @@ def checked_size(response: aiohttp.ClientResponse, limit_bytes: int) -> int | No
     host = response.url.host
     if response.status != 200:
         raise SourceFailed(f"{host} answered {response.status}")
-    encoding = response.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower()
-    if encoding != "identity":
-        raise SourceFailed(f"{host} sent what it has with Content-Encoding {encoding[:40]!r}, which was not asked for")
+    check_identity(response)
     size = response.content_length
     if size is None and "chunked" not in response.headers.get(hdrs.TRANSFER_ENCODING, "").lower():
         raise SourceFailed(f"{host} does not say how long its answer is, so one that is cut would look complete")

@@ -1,0 +1,1 @@
+"""Scrub and repair: damage is found before a reader meets it, and fetched anew."""
