@@ -3,6 +3,8 @@
 CASD_KILL_ROUNDS and CASD_KILL_SEED as in `test_kill.py`.
 """
 
+import base64
+import json
 import os
 import random
 import re
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Daemon
-from tests.crash.asking import ask, listed_blobs
+from tests.crash.asking import ask, data_of, listed_blobs
 from tests.crash.folder import CATALOGUE, check_catalogue, hash_of, incoming, payload_files, payload_path, sha512
 from tests.crash.promises import last, only, open_stages
 from tests.crash.test_full_disk import disk as disk
@@ -23,7 +25,7 @@ from tests.crash.test_full_disk import small as small
 from tests.crash.test_full_disk import unreserved as unreserved
 from tests.crash.test_kill import SEED, CutOff, bury
 from tests.crash.tracing import Call, meddling, recording
-from tests.crash.uploading import VERSION, Upload, new_upload
+from tests.crash.uploading import CHUNK, VERSION, Upload, new_upload
 
 MIB = 1 << 20
 ROUNDS = int(os.environ.get("CASD_KILL_ROUNDS", "4"))
@@ -126,6 +128,72 @@ def test_bytes_that_were_under_way_at_a_kill_are_cut_back_to_what_is_recorded(mo
     upload.finish(mortal)
 
 
+def test_of_a_chunk_with_a_checksum_nothing_counts_that_was_under_way_at_a_kill(mortal: Daemon) -> None:
+    upload = new_upload(mortal, MIB)
+    upload.patch(mortal, 0, 300_000, is_checked=True)
+
+    with upload.unfinished_patch(mortal, 300_000, 900_000, is_checked=True):
+        mortal.kill()
+    mortal.start()
+
+    assert upload.head(mortal) == 300_000
+    upload.finish(mortal)
+
+
+# What disk calls a request makes whose upload has no known name yet: in incoming/, in payloads/, in the catalogue.
+PLACES = {
+    "entry": ("fsync", lambda daemon, data: daemon.data / "incoming"),
+    "payload": ("fsync", lambda daemon, data: payload_path(daemon.data, sha512(data)).parent),
+    "commit": ("fdatasync", lambda daemon, data: daemon.data / f"{CATALOGUE}-wal"),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_creation_that_is_repeated_after_a_kill_leaves_one_blob(mortal: Daemon, tmp_path: Path, place: str) -> None:
+    data = os.urandom(200_000)
+    told = f"sha512 {base64.b64encode(sha512(data).encode()).decode()}"
+    facts = {"Upload_Metadata": told, "Casd_Session": f"a-session-{place}"}
+    before = len(listed_blobs(mortal))
+    call, where = PLACES[place]
+
+    with meddling(mortal, [f"{call}:signal=KILL"], where(mortal, data)):
+        with pytest.raises(CutOff):
+            Upload.create(mortal, data, len(data), **facts)
+        bury(mortal)
+    check_catalogue(mortal.data, tmp_path / "copy")
+    mortal.start()
+
+    Upload.create(mortal, data, len(data), **facts).finish(mortal)
+    assert len(listed_blobs(mortal)) == before + 1
+    assert incoming(mortal.data) == []
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_uploads_that_are_joined_again_after_a_kill_leave_one_blob(mortal: Daemon, tmp_path: Path, place: str) -> None:
+    data = os.urandom(3 * MIB)
+    before = len(listed_blobs(mortal))
+    parts = []
+    for part in (data[: 2 * MIB], data[2 * MIB :]):
+        headers = CHUNK | {"Upload-Length": str(len(part)), "Upload-Concat": "partial"}
+        parts.append(ask(mortal, "POST", "/v1/uploads", part, headers).headers["Location"])
+    final = VERSION | {"Upload-Concat": f"final;{' '.join(parts)}"}
+    call, where = PLACES[place]
+
+    with meddling(mortal, [f"{call}:signal=KILL"], where(mortal, data)):
+        with pytest.raises(CutOff):
+            ask(mortal, "POST", "/v1/uploads", None, final)
+        bury(mortal)
+    check_catalogue(mortal.data, tmp_path / "copy")
+    mortal.start()
+
+    answer = ask(mortal, "POST", "/v1/uploads", None, final)
+    assert answer.status == 201, answer.body
+    assert data_of(mortal, answer.headers["Casd-Blob"]).body == data
+    assert len(listed_blobs(mortal)) == before + 1
+    assert incoming(mortal.data) == []
+    assert ask(mortal, "HEAD", parts[0], None, VERSION).status == 404
+
+
 MOMENTS = [
     ("pwrite64", lambda daemon, upload: upload.stage(daemon)),
     ("fdatasync", lambda daemon, upload: upload.stage(daemon)),
@@ -226,19 +294,21 @@ def is_write(call: Call, file: Path) -> bool:
     return call.name == "pwrite64" and f"<{file}>" in call.text and call.is_good
 
 
+@pytest.mark.parametrize("is_checked", [False, True], ids=["plain", "checked"])
 @pytest.mark.parametrize("rest", ["nothing", "garbage"])
 def test_after_a_power_cut_what_was_told_is_there(
-    mortal: Daemon, new_daemon: Callable[..., Daemon], tmp_path: Path, rest: str
+    mortal: Daemon, new_daemon: Callable[..., Daemon], tmp_path: Path, rest: str, is_checked: bool
 ) -> None:
     """A daemon starts on a folder of what had been synced; a disk may have lost the rest, or something else there."""
-    upload = new_upload(mortal, 2 * MIB)
+    data = os.urandom(2 * MIB)
+    told = {"Upload_Metadata": f"sha512 {base64.b64encode(sha512(data).encode()).decode()}"}
     finished = new_upload(mortal, MIB)
     with recording(mortal, tmp_path / "record") as calls:
-        upload.patch(mortal, 0, 1000)
+        upload = Upload.create(mortal, data, 1000, **told)
         finished.patch(mortal, 0, 1000)
         finished.patch(mortal, 1000, MIB)
-        upload.patch(mortal, 1000, MIB)
-        with upload.unfinished_patch(mortal, MIB, 2 * MIB - 1):
+        upload.patch(mortal, 1000, MIB, is_checked=is_checked)
+        with upload.unfinished_patch(mortal, MIB, 2 * MIB - 1, is_checked=is_checked):
             mortal.kill()
 
     after = new_daemon()
@@ -248,11 +318,28 @@ def test_after_a_power_cut_what_was_told_is_there(
 
     assert after.token == mortal.token
     assert upload.told == upload.head(after) == MIB
-    upload.finish(after)
+    adopt(after, upload)
     assert finished.head(after) == MIB
     finished.check(after)
     assert after.stop() == 0
     ask(mortal, "DELETE", upload.path, None, VERSION)
+
+
+def adopt(daemon: Daemon, upload: Upload) -> None:
+    """Somebody else, who has nothing but the file, finds the upload and goes on with it."""
+    body = {"name": "another", "role": "writer", "namespaces": ["default"]}
+    token = ask(daemon, "POST", "/v1/tokens", json.dumps(body).encode()).json["token"]
+    other = {"Authorization": f"Bearer {token}"}
+    query = f"sha512={sha512(upload.data)}&size={len(upload.data)}"
+    (item,) = ask(daemon, "GET", f"/v1/uploads?{query}", None, other).json["items"]
+    assert (item["url"], item["prefix_sha512"]) == (upload.path, sha512(upload.data[: item["offset"]]))
+
+    headers = other | CHUNK | {"Upload-Offset": str(item["offset"])}
+    answer = ask(daemon, "PATCH", item["url"], upload.data[item["offset"] :], headers)
+
+    assert answer.status == 204
+    upload.sent = len(upload.data)
+    upload.finish(daemon)
 
 
 def lose_power(daemon: Daemon, calls: list[Call], into: Path, upload: Upload, rest: str) -> None:

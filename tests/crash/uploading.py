@@ -1,5 +1,7 @@
 """Resumable uploads as the crash tests make them: known bytes, and a note of each offset that was told."""
 
+import base64
+import hashlib
 import http.client
 import os
 from collections.abc import Iterator
@@ -14,6 +16,10 @@ VERSION = {"Tus-Resumable": "1.0.0"}
 CHUNK = VERSION | {"Content-Type": "application/offset+octet-stream"}
 
 
+def checksum(data: bytes) -> dict[str, str]:
+    return {"Upload-Checksum": f"sha256 {base64.b64encode(hashlib.sha256(data).digest()).decode()}"}
+
+
 @dataclass
 class Upload:
     """One client's upload; what is asserted here holds for every answer, whatever happened before."""
@@ -25,10 +31,15 @@ class Upload:
     sent: int = field(default=0)  # bytes that may have arrived
 
     @classmethod
-    def create(cls, daemon: Daemon, data: bytes) -> "Upload":
-        answer = ask(daemon, "POST", "/v1/uploads", None, VERSION | {"Upload-Length": str(len(data))})
+    def create(cls, daemon: Daemon, data: bytes, brings: int = 0, **headers: str) -> "Upload":
+        """A new upload, which `brings` so many of its bytes along."""
+        own = {name.replace("_", "-"): value for name, value in headers.items()} | {"Upload-Length": str(len(data))}
+        body, kind = (data[:brings], CHUNK) if brings else (None, VERSION)
+        answer = ask(daemon, "POST", "/v1/uploads", body, kind | own)
         assert answer.status == 201, answer.body
-        return cls(answer.headers["Location"], data)
+        upload = cls(answer.headers["Location"], data, sent=brings)
+        upload._heard(answer)
+        return upload
 
     @property
     def id(self) -> str:
@@ -44,15 +55,16 @@ class Upload:
         """Where to go on: never less than was told, never more than was sent."""
         return self._heard(ask(daemon, "HEAD", self.path, None, VERSION))
 
-    def patch(self, daemon: Daemon, offset: int, stop: int) -> Answer:
+    def patch(self, daemon: Daemon, offset: int, stop: int, *, is_checked: bool = False) -> Answer:
         self.sent = max(self.sent, stop)
-        answer = ask(daemon, "PATCH", self.path, self.data[offset:stop], CHUNK | {"Upload-Offset": str(offset)})
+        headers = CHUNK | {"Upload-Offset": str(offset)} | (checksum(self.data[offset:stop]) if is_checked else {})
+        answer = ask(daemon, "PATCH", self.path, self.data[offset:stop], headers)
         if answer.status == 204:
             self._heard(answer)
         return answer
 
     def _heard(self, answer: Answer) -> int:
-        assert answer.status in (200, 204), (answer.status, answer.body)
+        assert answer.status in (200, 201, 204), (answer.status, answer.body)
         offset = int(answer.headers["Upload-Offset"])
         assert self.told <= offset <= self.sent, (self.told, offset, self.sent)
         self.told = offset
@@ -63,13 +75,14 @@ class Upload:
         return offset
 
     @contextmanager
-    def unfinished_patch(self, daemon: Daemon, offset: int, stop: int) -> Iterator[None]:
+    def unfinished_patch(self, daemon: Daemon, offset: int, stop: int, *, is_checked: bool = False) -> Iterator[None]:
         """While it lasts, a request waits for the rest of its body; the bytes up to `stop` have reached the file."""
         host, port = daemon.url.removeprefix("http://").rsplit(":", 1)
         connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT_S)
         connection.putrequest("PATCH", self.path)
         length = {"Upload-Offset": str(offset), "Content-Length": str(len(self.data) - offset)}
-        for name, value in (daemon.headers | CHUNK | length).items():
+        more = checksum(self.data[offset:]) if is_checked else {}
+        for name, value in (daemon.headers | CHUNK | length | more).items():
             connection.putheader(name, value)
         connection.endheaders(self.data[offset:stop])
         self.sent = max(self.sent, stop)
