@@ -13,6 +13,7 @@ TOPICS = (
     "names",
     "tokens",
     "resuming",
+    "uploads",
     "folders",
     "durability",
     "integrity",

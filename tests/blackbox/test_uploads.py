@@ -1,4 +1,4 @@
-"""Section 8's `/v1/uploads` and section 9: tus 1.0.0 with creation, expiration and termination."""
+"""Section 8's `/v1/uploads` and section 9: tus 1.0.0 and its extensions."""
 
 import base64
 import hashlib
@@ -61,7 +61,9 @@ def test_what_the_server_speaks_is_told_to_anybody(us: Party) -> None:
 
         assert answer.status in (200, 204)
         assert "1.0.0" in (answer["Tus-Version"] or "").split(",")
-        assert {"creation", "expiration", "termination"} <= set((answer["Tus-Extension"] or "").split(","))
+        told = set((answer["Tus-Extension"] or "").split(","))
+        assert {"creation", "creation-with-upload", "expiration", "termination", "checksum", "concatenation"} <= told
+        assert {"sha1", "sha256", "sha512"} <= set((answer["Tus-Checksum-Algorithm"] or "").split(","))
         assert int(answer["Tus-Max-Size"] or 0) > 1 << 40
 
 

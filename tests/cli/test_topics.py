@@ -15,7 +15,7 @@ from casd.cli.group import main
 TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
-    *("start", "configuration", "names", "tokens", "resuming", "folders", "durability", "integrity"),
+    *("start", "configuration", "names", "tokens", "resuming", "uploads", "folders", "durability", "integrity"),
     *("operations", "proxy", "quarantine", "backup", "fsck", "exit-codes", "python"),
 ]
 

@@ -84,6 +84,8 @@ def write_calls(party: Party) -> list[tuple[str, str, Any]]:
         ("POST", f"/v1/blobs?namespace={party.namespace}", b"x"),
         ("PUT", party.name("there"), b"x"),
         ("PUT", f"{party.name('there')}?blob={blob}", None),
+        ("POST", f"/v1/blobs?blob={blob}&namespace={party.namespace}", None),
+        ("GET", f"/v1/uploads?sha512={'0' * 128}&size=1&namespace={party.namespace}", None),
         ("PATCH", f"/v1/name-info/{party.namespace}/there", {"shared": True}),
         ("PUT", f"/v1/blobs/{blob}/metadata/k", {"value": 1}),
         ("DELETE", f"/v1/blobs/{blob}/metadata/k", None),
