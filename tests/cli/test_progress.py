@@ -87,9 +87,9 @@ def stalled(daemon: Any, remote: Remote, folder: Path) -> Iterator[Any]:
 
 
 async def test_what_moves_is_drawn_and_ctrl_c_says_how_to_go_on(
-    daemon: Any, stalled: Any, folder: Path, data: bytes, name: str
+    daemon: Any, stalled: Any, folder: Path, name: str
 ) -> None:
-    (folder / "disk.img").write_bytes(data)
+    (folder / "disk.img").write_bytes(os.urandom(3_000_000))
 
     def watch(environment: dict[str, str]) -> Terminal:
         with on_terminal(["put", "disk.img", name], environment, folder) as terminal:
@@ -109,12 +109,12 @@ async def test_what_moves_is_drawn_and_ctrl_c_says_how_to_go_on(
 
 
 async def test_of_many_files_the_total_is_drawn_and_those_that_take_their_time(
-    daemon: Any, stalled: Any, folder: Path, data: bytes, name: str
+    daemon: Any, stalled: Any, folder: Path, name: str
 ) -> None:
     (folder / "many").mkdir()
     for number in range(20):
         (folder / "many" / f"small-{number}").write_bytes(b"%d" % number)
-    (folder / "many/large").write_bytes(data)
+    (folder / "many/large").write_bytes(os.urandom(3_000_000))
 
     def watch(environment: dict[str, str]) -> Terminal:
         with on_terminal(["put", "-r", "many", name], environment, folder) as terminal:
