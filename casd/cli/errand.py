@@ -86,7 +86,7 @@ async def send(
     is_missing: bool | None = None,
 ) -> Blob | Version:
     """The source's bytes are stored, and watched on their way. Raises as the client does."""
-    watched: dict[str, Any] = {"progress": moving.at}
+    watched: dict[str, Any] = {"progress": moving.at, "notice": display.retrying, "is_missing": is_missing}
     facts: dict[str, Any] = {"filename": described.filename, "content_type": described.content_type}
     if described.name is None:
         return await client.put_blob(source, namespace=namespace, **facts, **watched)

@@ -24,7 +24,10 @@ from casd.cli.walking import LeftOut, Unwalkable
 from casd.errors import CasdError
 
 if TYPE_CHECKING:
-    from casd.client import Version
+    from casd.client import Client, Version
+
+SMALL_BYTES = 256 << 10  # files up to here are asked for together whether the daemon has them, not one by one
+_TOGETHER = 256  # files, 64 MiB at most
 
 Direction = Literal["up", "down"]
 
@@ -62,7 +65,8 @@ class Mirror:
 
 async def up(mirror: Mirror, jobs: int) -> None:
     """Every file of the folder is the latest version of its name. Failures of single files are reported."""
-    await work_off(_files(mirror), lambda pair: _put(mirror, pair), jobs)
+    plan = _asked(mirror.errand.client, _files(mirror))
+    await work_off(plan, lambda planned: _put(mirror, *planned), jobs)
 
 
 async def down(mirror: Mirror, jobs: int) -> None:
@@ -127,7 +131,47 @@ async def _files(mirror: Mirror) -> AsyncGenerator[Pair, None]:
     errand.display.is_all_known = True
 
 
-async def _put(mirror: Mirror, pair: Pair) -> None:
+async def _asked(client: Client, files: AsyncGenerator[Pair, None]) -> AsyncGenerator[tuple[Pair, bool | None], None]:
+    """Each pair, and whether the daemon lacks its bytes, as far as that could be asked for many small files at once."""
+    waiting: list[Pair] = []
+    async with aclosing(files):
+        async for pair in files:
+            assert pair.found is not None
+            is_new = pair.version is None or pair.version.blob is None or pair.version.blob.size != pair.found.size
+            if not is_new or pair.found.size > SMALL_BYTES:
+                yield pair, None
+                continue
+            waiting.append(pair)
+            if len(waiting) == _TOGETHER:
+                for each in await _answered(client, waiting):
+                    yield each
+                waiting.clear()
+    for each in await _answered(client, waiting):
+        yield each
+
+
+async def _answered(client: Client, files: list[Pair]) -> list[tuple[Pair, bool | None]]:
+    import asyncio
+
+    if len(files) < 2:
+        return [(pair, None) for pair in files]
+    sums = await asyncio.to_thread(lambda: [_xxh3_128(pair.found.path) for pair in files if pair.found])
+    missing = (await client.missing(xxh3_128={each for each in sums if each is not None})).digests
+    return [(pair, None if sum_ is None else sum_ in missing) for pair, sum_ in zip(files, sums, strict=True)]
+
+
+def _xxh3_128(path: str) -> str | None:
+    """Of a small file; None where it cannot be read: whoever sends it tells why."""
+    import xxhash
+
+    try:
+        with open(path, "rb") as file:
+            return xxhash.xxh3_128_hexdigest(file.read())
+    except OSError:
+        return None
+
+
+async def _put(mirror: Mirror, pair: Pair, is_missing: bool | None) -> None:
     errand, found = mirror.errand, pair.found
     assert found is not None
     name = mirror.prefix + pair.place
@@ -139,7 +183,7 @@ async def _put(mirror: Mirror, pair: Pair) -> None:
         elif errand.is_dry:
             fate = Fate("put", name, found.path, found.size)
         else:
-            fate = await put(errand, moving, found.path, name)
+            fate = await put(errand, moving, found.path, name, is_missing=is_missing)
         if fate.blob and pair.digest is None:
             mirror.digests.remember(found, fate.blob.digest)
         errand.report.done(fate)

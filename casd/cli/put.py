@@ -59,8 +59,8 @@ def put(
       casd put a.img b.img images/          as images/a.img and images/b.img
       casd put -r site web/site             every file of the folder, as web/site/...
 
-    Its SHA-512 is computed on the way and compared with what the daemon stored. With -r, a name whose latest version is
-    equal to its file stays as it is; symbolic links are left out unless -L is given.
+    What the daemon has already is not sent; what was interrupted goes on when the same command is given again. With -r,
+    a name whose latest version is equal to its file stays as it is; symbolic links are left out unless -L is given.
     """
     if recursive:
         given = {"--to": prefix, "--no-name": no_name, "--filename": filename, "--content-type": content_type}

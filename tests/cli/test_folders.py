@@ -180,6 +180,18 @@ def test_lines_are_printed_when_asked_for(inside: RunInside, site: Path, prefix:
     assert len(ran.lines) == 4
 
 
+def test_bytes_that_the_namespace_has_are_not_sent(inside: RunInside, site: Path, prefix: str) -> None:
+    inside("put", "site/img/logo.png", f"{prefix}/elsewhere")
+
+    ran = inside("put", "-r", "site", f"{prefix}/site", "--json")
+
+    assert {each["name"].rpartition("/")[2]: each["already_there"] for each in lines(ran)} == {
+        "index.html": False,
+        "logo.png": True,
+        "big.png": False,
+    }
+
+
 # -- what has no place ---------------------------------------------------------------------------------------------
 
 

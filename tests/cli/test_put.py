@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import random
+import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -71,6 +73,45 @@ async def test_put_stores_standard_input(casd: Run, data: bytes) -> None:
 
 async def test_put_stores_an_empty_file(casd: Run, folder: Path) -> None:
     assert (await stored(casd, folder, b""))["size"] == 0
+
+
+async def test_put_of_what_the_namespace_has_sends_nothing(
+    casd: Run, daemon: Any, remote: Remote, folder: Path, data: bytes, name: str
+) -> None:
+    await stored(casd, folder, data, name)
+    (folder / "same.img").write_bytes(data)
+
+    async with Proxy(daemon.url) as proxy:
+        told = await casd("put", "same.img", f"{name}/again", "--json", env=remote(proxy.url))
+        said = await casd("put", "same.img", env=remote(proxy.url))
+
+    assert sum(seen.sent for seen in proxy.seen) < 20_000
+    assert (told.json["already_there"], told.json["blob"]["sha512"]) == (True, sha512(data))
+    assert said.lines[-1] == "sent       nothing: the daemon had these bytes already"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+async def test_an_interrupted_put_goes_on_in_the_next_run(
+    casd: Run, start: Start, daemon: Any, remote: Remote, folder: Path, name: str, number: int
+) -> None:
+    data = random.Random(number).randbytes(12_000_000)
+    (folder / "disk.img").write_bytes(data)
+
+    async with Proxy(daemon.url, *[Fault("stall", after=8_000_000, of="requests")] * 2) as proxy:
+        process = await start("put", "disk.img", name, env=remote(proxy.url))
+        await proxy.stalled()
+        process.send_signal(number)
+        await process.wait()
+        interrupted = await ended(process)
+    async with Proxy(daemon.url) as proxy:
+        again = await casd("put", "disk.img", name, "--json", env=remote(proxy.url))
+
+    if number == signal.SIGINT:
+        assert interrupted.code == 130
+        assert interrupted.err.endswith(f"go on with: casd put disk.img {shlex.quote(name)}\n")
+    assert again.code == 0, again.err
+    assert (again.json["version"], again.json["blob"]["sha512"]) == (1, sha512(data))
+    assert sum(seen.sent for seen in proxy.seen) < 6_000_000
 
 
 async def test_put_of_what_is_not_there_names_it(casd: Run) -> None:
