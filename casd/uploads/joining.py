@@ -59,9 +59,11 @@ async def _copy(uploads: Uploads, session: Session, part: Upload, start: int) ->
     while (offset := staged.size - start) < part.offset:
         stop = min(offset + COPY_BYTES, part.offset)
         try:
-            await staged.append(await uploads.store.payloads.read_stage(str(part.uuid), offset, stop))
+            data = await uploads.store.payloads.read_stage(str(part.uuid), offset, stop)
         except StageMissing:
             raise Conflict(f"the bytes of upload {part.uuid} are gone: send them again") from None
+        try:
+            await staged.append(data)
         except StorageFailed:
             session.staged = None  # it was suspended: the next turn cuts it back to what was recorded
             raise
