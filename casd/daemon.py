@@ -85,8 +85,8 @@ def check(config_file: Path | None, overrides: Mapping[str, object]) -> int:
     return 0
 
 
-def raise_descriptor_limit(max_connections: int) -> int:
-    """This process may open as many files as it is let, which is returned; a warning if they are too few.
+def raise_descriptor_limit() -> int:
+    """This process may open as many files as it is let, which is returned.
 
     The soft limit is 1024 nearly everywhere, because of select(2), which nothing here uses.
     """
@@ -96,16 +96,17 @@ def raise_descriptor_limit(max_connections: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError):  # a sandbox that does not let us
             hard = soft
-    if hard == resource.RLIM_INFINITY:
-        return 1 << 20
+    return 1 << 20 if hard == resource.RLIM_INFINITY else hard
+
+
+def warn_of_few_descriptors(descriptors: int, max_connections: int) -> None:
     wanted = max_connections * DESCRIPTORS_PER_CONNECTION + OWN_DESCRIPTORS
-    if hard < wanted:
+    if descriptors < wanted:
         log.warning(
             "too few file descriptors for [limits] max_connections; raise LimitNOFILE or lower it limit=%d wanted=%d",
-            hard,
+            descriptors,
             wanted,
         )
-    return hard
 
 
 def loop_factory(wanted: EventLoop) -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -127,9 +128,10 @@ async def run(config: Config) -> None:
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
-    descriptors = raise_descriptor_limit(config.limits.max_connections)
+    descriptors = raise_descriptor_limit()
     with locked_folder(config):
         async with running(config, descriptors) as address:
+            warn_of_few_descriptors(descriptors, config.limits.max_connections)
             log.info("listening address=%s data=%s", address, config.storage.data)
             await stop.wait()
             log.info("stopping")
@@ -290,7 +292,7 @@ def locked_folder(config: Config) -> Iterator[None]:
 
 
 def check_before_touching(data: Path) -> None:
-    """Raise CatalogueUnusable, FolderUnusable for a folder that must not be served as it is."""
+    """Raise CatalogueUnusable, FolderUnusable for a folder that must not, or cannot, be served as it is."""
     if (data / folder.BACKUP).exists():
         raise FolderUnusable(
             f"{data} is a backup, which serving would change: `casd restore {data} FOLDER` makes a data folder of it"
@@ -299,7 +301,11 @@ def check_before_touching(data: Path) -> None:
         raise FolderUnusable(
             f"a restore into {data} was not finished: run `casd restore` again, which goes on, or remove the folder"
         )
-    check_usable(data / folder.CATALOGUE, holds_payloads(data))
+    try:
+        payloads_exist = holds_payloads(data)
+    except OSError as error:  # of a folder that is not ours to read, or a disk that fails
+        raise FolderUnusable(f"{error.filename or data} cannot be read: {error.strerror}") from error
+    check_usable(data / folder.CATALOGUE, payloads_exist)
 
 
 @contextlib.contextmanager

@@ -281,6 +281,34 @@ def test_a_wal_that_is_no_file_is_refused(stopped: Daemon) -> None:
     assert touched_at(stopped.data) == times
 
 
+def test_payloads_that_may_not_be_read_are_told(stopped: Daemon) -> None:
+    """Run as somebody who may not: root reads everything."""
+    if os.geteuid() != 0:
+        skip_loudly("only root can become somebody else")
+    for path in (stopped.data, *stopped.data.rglob("*")):
+        os.chown(path, 12345, 12345)
+    os.chown(stopped.data / "payloads", 0, 0)
+    command = [sys.executable, "-c", AS_SOMEBODY_ELSE, str(stopped.data)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=START_LIMIT_S)
+
+    assert ended.stdout == "payloads cannot be read: Permission denied\n", ended.stderr
+
+
+AS_SOMEBODY_ELSE = """
+import os, sys
+from pathlib import Path
+from casd.daemon import check_before_touching
+from casd.errors import FolderUnusable
+os.chdir(sys.argv[1])  # pytest keeps its own folders to their owner
+os.setgid(12345)
+os.setuid(12345)
+try:
+    check_before_touching(Path("."))
+except FolderUnusable as error:
+    print(error)
+"""
+
+
 def test_a_backup_is_not_served(stopped: Daemon) -> None:
     (stopped.data / "backup.json").write_text("{}")
     times = touched_at(stopped.data)
