@@ -69,16 +69,23 @@ class VerifiedPayload:
             if self.size <= SMALL_BYTES:
                 return await self._read_small(start, stop)
             await self.check(start, stop)
-        return await self._payload.read(start, stop)
+        return await self._read(start, stop)
+
+    async def _read(self, start: int, stop: int) -> bytes:
+        try:
+            return await self._payload.read(start, stop)
+        except (PayloadUnreadable, PayloadDamaged) as error:
+            self.doubt(str(error))
+            raise
 
     async def _read_small(self, start: int, stop: int) -> bytes:
         self._check_hope()
-        data = await self._payload.read(0, self.size)
+        data = await self._read(0, self.size)
         if xxhash.xxh3_64_digest(data) == await self._listed(0, 1):
             self._found_right(0, 1)
             return data[start:stop]
         await self._suspect(0, 1)
-        return await self._payload.read(start, stop)
+        return await self._read(start, stop)
 
     def read_now(self, start: int, stop: int) -> bytes | None:
         return self._payload.read_now(start, stop) if self.is_checked(start, stop) else None
@@ -181,10 +188,13 @@ class VerifiedPayload:
     async def _was_memory(self, first: int, stop: int) -> bool:
         """Whether the disk has the right bytes, and the page cache has them now too."""
         listed = await self._listed(first, stop)
-        if await self._payload.block_checksums(first, stop, from_disk=True) != listed:
-            return False
-        await self._payload.forget_cached()
-        if await self._payload.block_checksums(first, stop) != listed:
+        try:
+            if await self._payload.block_checksums(first, stop, from_disk=True) != listed:
+                return False
+            await self._payload.forget_cached()
+            if await self._payload.block_checksums(first, stop) != listed:
+                return False
+        except PayloadUnreadable:  # for the judge to find out more
             return False
         self._found_right(first, stop)
         return True

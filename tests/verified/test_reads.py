@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from casd.errors import PayloadDamaged, PayloadMissing
+from casd.errors import PayloadDamaged, PayloadMissing, PayloadUnreadable
+from casd.judging import Verdict
 from casd.model import BlobState, VerifyReads
 from casd.payloads.reading import LocalPayload
 from casd.verified import Ahead
 from tests.contracts.oracle import MIB, some_bytes
+from tests.payloads.disk_spy import DiskSpy
 from tests.verified.conftest import BOB, House
 
 LARGE = some_bytes(5 * MIB + 7, seed=2)
@@ -233,6 +235,24 @@ async def test_bytes_that_were_wrong_in_memory_alone_are_read_again(
     assert await later.read(blob) == data
     assert later.store.reads.counts.reread == 1
     assert later.store.judge.verdicts.total() == 0
+
+
+@pytest.mark.parametrize("data", [SMALL, LARGE], ids=["small", "large"])
+async def test_a_disk_that_fails_once_is_an_error_and_no_proof(house: House, spy: DiskSpy, data: bytes) -> None:
+    blob = await house.add(data)
+    later = house.restarted()
+    for call in ("preadv", "pread"):  # a small payload is looked for in memory first
+        if call == "preadv" or data is SMALL:
+            spy.fail(call, f"*{blob.digest.hex}")
+
+    with pytest.raises(PayloadUnreadable):
+        await later.read(blob)
+    await later.store.judge.verdict(blob.digest, "the judgement under way")
+
+    assert later.store.judge.verdicts[Verdict.GOOD] >= 1
+    assert await later.read(blob) == data
+    assert await house.states(blob) == {BlobState.CREATED}
+    assert await house.quarantined() == []
 
 
 async def test_a_payload_that_is_removed_under_a_reader_has_nothing_to_be_compared_with(house: House) -> None:
