@@ -24,7 +24,7 @@ LAYERS = (
     {"judging", "quarantine", "verified", "store", "held", "uploads", "scrub", "repair", "upkeep", "named_keys"},
     {"web"},
     {"dialects", "console"},
-    {"daemon", "backup", "fsck"},
+    {"daemon", "backup", "fsck", "fsspec"},
     {"cli"},
     {"__main__"},
 )
@@ -46,6 +46,7 @@ ONLY = {  # narrower than the layers
     "payloads": {"errors", "model", "tasks"},
     "catalogue": {"errors", "model"},
     "client": {"errors", "model", "tasks"},
+    "fsspec": {"errors", "model", "client"},
     "config": {"errors", "model", "folder"},
     "backup": {"errors", "model", "folder", "payloads", "catalogue"},
     "fsck": {"errors", "model", "folder", "payloads", "catalogue", "uuids", "backup"},
@@ -55,7 +56,8 @@ ROOTS = {"daemon", "backup", "fsck"}  # each puts concrete backends together: to
 KNOWN_BY = {  # who may import them, beside themselves
     "config": {"daemon"},
     "logs": {"daemon"},
-    "client": {"cli"},
+    "client": {"cli", "fsspec"},
+    "fsspec": set(),  # fsspec itself finds it, by its entry point
     "daemon": {"cli"},
     "backup": {"cli"},
     "fsck": {"cli"},

@@ -24,6 +24,7 @@ TOPICS = (
     "fsck",
     "exit-codes",
     "python",
+    "fsspec",
 )
 
 

@@ -27,6 +27,7 @@ from casd.client.signing import Signing
 from casd.client.source import Sendable, Source, open_any
 from casd.client.storing import store
 from casd.client.transport import Query, Transport, from_environment
+from casd.client.tree import Tree
 from casd.client.tus import Destination
 from casd.client.values import Blob, Holders, NameInfo, Version
 from casd.errors import InvalidInput
@@ -52,7 +53,7 @@ class Client:
 
     Every method raises ClientError: Refused for what the daemon answers, Unreachable and ConnectionLost for
     the way there; names and namespaces that cannot be raise InvalidInput before anything is sent. `accounts`
-    holds tokens and namespaces, `signing` signed URLs, `operations` status and upkeep.
+    holds tokens and namespaces, `signing` signed URLs, `operations` status and upkeep, `tree` names as folders.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Client:
         self.accounts = Accounts(self._transport)
         self.signing = Signing(self._transport)
         self.operations = Operations(self._transport)
+        self.tree = Tree(self._transport)
 
     async def __aenter__(self) -> Self:
         await self._transport.__aenter__()

@@ -16,7 +16,7 @@ TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
     *("start", "configuration", "names", "tokens", "resuming", "uploads", "folders", "durability", "integrity"),
-    *("operations", "proxy", "quarantine", "backup", "fsck", "exit-codes", "python"),
+    *("operations", "proxy", "quarantine", "backup", "fsck", "exit-codes", "python", "fsspec"),
 ]
 
 
