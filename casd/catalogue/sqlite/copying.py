@@ -52,6 +52,7 @@ def _copy(source: Path, target: Path, alive: Callable[[], None], leave_out: tupl
                 db.backup(copy, pages=STEP_PAGES, progress=lambda *_: alive())
             except sqlite3.OperationalError as error:  # of the copy, as far as one can tell: the source was just read
                 raise storage_error(error) from error
+        copy.execute(f"PRAGMA cache_size = -{schema.READ_CACHE_KIB}")  # a check looks up each row in each index
         if problems := problems_of(copy):
             raise CatalogueUnusable(f"{source} is damaged: {problems[0]}; {schema.restore(source)}")
         copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, and none beside it

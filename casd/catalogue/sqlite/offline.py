@@ -44,6 +44,7 @@ def reading(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(schema.untouching(path), uri=True, isolation_level=None)) as db:
             db.execute("PRAGMA wal_autocheckpoint = 0").fetchall()
+            db.execute(f"PRAGMA cache_size = -{schema.READ_CACHE_KIB}")  # a check looks up each row in each index
             yield db
     except sqlite3.DatabaseError as error:
         raise schema.unusable(path, error) from error
