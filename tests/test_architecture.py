@@ -20,7 +20,7 @@ LINES = 400  # past 300 a file is a question, past 400 it needs an answer
 LAYERS = (
     {"errors", "uuids", "tasks", "logs"},
     {"model", "folder"},
-    {"payloads", "catalogue", "auth", "locks", "config", "client"},
+    {"payloads", "catalogue", "auth", "locks", "config", "client", "finding"},
     {"judging", "quarantine", "verified", "store", "held", "uploads", "scrub", "repair", "upkeep", "named_keys"},
     {"web"},
     {"dialects", "console"},
@@ -29,6 +29,7 @@ LAYERS = (
     {"__main__"},
 )
 BESIDE = {  # of the same layer
+    "client": {"finding"},
     "verified": {"judging"},
     "store": {"judging", "verified"},
     "held": {"store"},
@@ -45,7 +46,8 @@ ONLY = {  # narrower than the layers
     "locks": {"errors", "model"},
     "payloads": {"errors", "model", "tasks"},
     "catalogue": {"errors", "model"},
-    "client": {"errors", "model", "tasks"},
+    "client": {"errors", "model", "tasks", "finding"},
+    "finding": {"errors", "folder"},
     "fsspec": {"errors", "model", "client"},
     "config": {"errors", "model", "folder"},
     "backup": {"errors", "model", "folder", "payloads", "catalogue"},
@@ -66,7 +68,7 @@ KNOWN_BY = {  # who may import them, beside themselves
 }
 BACKENDS = re.compile(r"casd\.(payloads|catalogue)\.(?!(base|reads|values)\b)\w+")
 CACHES = {"casd.cli.digests"}  # SQL beside the backend's: what may be deleted at any time
-LIGHT = {"errors", "model", "folder"}  # the command line imports them at its top
+LIGHT = {"errors", "model", "folder", "finding"}  # the command line imports them at its top
 
 
 @dataclass(frozen=True)

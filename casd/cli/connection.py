@@ -13,19 +13,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from casd import folder
-from casd.errors import CasdError
+from casd import finding
 
 if TYPE_CHECKING:
     from casd.client import Client
 
 T = TypeVar("T")
-
-
-class NoLocalDaemon(CasdError):
-    """No daemon runs on the data folder, and no other was named."""
-
-    code = "no-local-daemon"
 
 
 @dataclass(slots=True)
@@ -52,27 +45,12 @@ class Invocation:
         return asyncio.run(connected())
 
     def daemon(self) -> tuple[str, str | None]:
-        """The daemon's address and the token for it. Raises NoLocalDaemon.
-
-        The admin token is for the local daemon alone. CASD_TOKEN belongs to CASD_URL where both are set, so
-        `--data` then leaves both aside.
-        """
-        environment_url = os.environ.get("CASD_URL") or None
-        environment_token = os.environ.get("CASD_TOKEN") or None
-        url = self.url or (environment_url if self.data is None else None)
-        if url:
-            return url, environment_token
-        data = self.data_folder()
-        address = folder.local_address(data)
-        if address is None:
-            raise NoLocalDaemon(f"no daemon runs on {data}; start one with `casd serve`, or set CASD_URL")
-        if environment_token and not environment_url:
-            return address, environment_token
-        return address, folder.local_admin_token(data)
+        """The daemon's address and the token for it. Raises NoLocalDaemon."""
+        found = finding.daemon(self.url, self.data)
+        return found.url, found.token
 
     def data_folder(self) -> Path:
-        named = self.data or os.environ.get("CASD_STORAGE__DATA")
-        return Path(named) if named else folder.default_data_folder()
+        return finding.data_folder(self.data)
 
 
 @contextmanager

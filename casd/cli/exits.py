@@ -3,8 +3,8 @@
 import errno
 import os
 
-from casd.cli.connection import NoLocalDaemon
 from casd.errors import CasdError, InvalidInput, NotFound
+from casd.finding import NoLocalDaemon
 
 FAILED = 1
 USAGE = 2  # click's own

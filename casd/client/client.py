@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Any, Self, TypedDict
 from uuid import UUID
 
+from casd import finding
 from casd.client import frames, objects, values
 from casd.client.accounts import Accounts
 from casd.client.describing import ANY_TYPE, checked_type, guessed_type, own_filename
@@ -26,7 +27,7 @@ from casd.client.retry import Notice, Retry, retried
 from casd.client.signing import Signing
 from casd.client.source import Sendable, Source, open_any
 from casd.client.storing import store
-from casd.client.transport import Query, Transport, from_environment
+from casd.client.transport import Query, Transport
 from casd.client.tree import Tree
 from casd.client.tus import Destination
 from casd.client.values import Blob, Holders, NameInfo, Version
@@ -48,7 +49,8 @@ class NameSettings(TypedDict, total=False):
 class Client:
     """A casd daemon at `url`, used as `async with Client(url, token) as client`.
 
-    `Client()` takes both from CASD_URL and CASD_TOKEN; the latter is never sent to another daemon. Where a method has
+    `Client()` takes both from CASD_URL and CASD_TOKEN, or finds this machine's daemon as the command line does, and
+    its admin token, which is for no other daemon: without one it raises NoLocalDaemon. Where a method has
     an `owner`, that is a namespace: the token's home unless given.
 
     Every method raises ClientError: Refused for what the daemon answers, Unreachable and ConnectionLost for
@@ -66,7 +68,8 @@ class Client:
         retry: Retry | None = None,
     ) -> None:
         if url is None:
-            url, token = from_environment(token)
+            found = finding.daemon()
+            url, token = found.url, token or found.token
         self._transport = Transport(url, token, connect_timeout_s=connect_timeout_s, idle_timeout_s=idle_timeout_s)
         self._retry = retry or Retry()
         self._home: str | None = None

@@ -131,14 +131,6 @@ class Transport:
         return ConnectionLost(f"nothing moved between here and {self.url} for {self.idle_timeout_s:g} s")
 
 
-def from_environment(token: str | None) -> tuple[str, str | None]:
-    """The address in CASD_URL, and that token or else CASD_TOKEN, which belongs to it. Raises ClientError."""
-    url = os.environ.get("CASD_URL")
-    if not url:
-        raise ClientError("no daemon is named: give its address, or set CASD_URL")
-    return url, token or os.environ.get("CASD_TOKEN") or None
-
-
 async def _refusal(response: aiohttp.ClientResponse) -> ClientError:
     if response.status < 400:
         target = response.headers.get("Location", "nowhere")

@@ -30,6 +30,7 @@ from casd.client import (
     from_file,
 )
 from casd.errors import InvalidInput
+from casd.finding import NoLocalDaemon
 from tests.client.conftest import Connect, Payload, Script
 from tests.conftest import Daemon
 from tests.proxy import Fault, Proxy
@@ -523,8 +524,34 @@ async def test_the_environments_token_is_for_the_environments_daemon_alone(
     assert caught.value.status == 401
 
 
-async def test_without_an_address_it_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_an_address_the_daemon_of_this_machine_is_found(
+    daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("CASD_URL", raising=False)
+    monkeypatch.delenv("CASD_TOKEN", raising=False)
+    monkeypatch.setenv("CASD_STORAGE__DATA", str(daemon.data))
 
-    with pytest.raises(ClientError, match="CASD_URL"):
+    async with Client() as client:
+        assert (await client.accounts.whoami()).role == "admin"
+
+
+async def test_the_admin_token_of_this_machine_is_for_no_other_daemon(
+    daemon: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CASD_URL", daemon.url)
+    monkeypatch.delenv("CASD_TOKEN", raising=False)
+    monkeypatch.setenv("CASD_STORAGE__DATA", str(daemon.data))
+
+    async with Client() as client:
+        with pytest.raises(Refused) as caught:
+            await client.accounts.whoami()
+
+    assert caught.value.status == 401
+
+
+async def test_without_an_address_it_says_how_to_give_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("CASD_URL", raising=False)
+    monkeypatch.setenv("CASD_STORAGE__DATA", str(tmp_path))
+
+    with pytest.raises(NoLocalDaemon, match="CASD_URL"):
         Client()
