@@ -231,7 +231,8 @@ async def test_getting_a_file_goes_on_from_what_is_here(
 
     async with Proxy(shared_daemon.url) as proxy:
         await asyncio.to_thread(connect(proxy.url).get_file, path, str(target), callback=callback)
-        assert sum(seen.answers for seen in proxy.seen) < 0.8 * len(DATA)
+        # Not counted in bytes: the first answer is hung up on, and some of it is in buffers by then.
+        assert [int(wanted.partition("-")[0]) >= 3 * MIB for wanted in proxy.ranges] == [True]
 
     assert target.read_bytes() == DATA
     assert callback.value == len(DATA)
