@@ -1,4 +1,4 @@
-"""What checking costs: a payload's first read since the start beside one without a check, and beside bare hashes."""
+"""What checking costs: a payload's first read since the start beside one without a check, scrubs, and bare hashes."""
 
 import functools
 import http.client
@@ -26,7 +26,9 @@ class Checked:
     def __init__(self, root: Path, sizes: Sizes) -> None:
         self._root, self._sizes = root, sizes
         self._daemons = {
-            "casd": Casd(root / "first", CASD_STORAGE__VERIFY_READS="first"),
+            "casd": Casd(
+                root / "first", CASD_STORAGE__VERIFY_READS="first", CASD_UPKEEP__SCRUB_BYTES_PER_S=str(1 << 50)
+            ),
             "never": Casd(root / "never", CASD_STORAGE__VERIFY_READS="never"),
         }
         self._targets: dict[str, str] = {}
@@ -65,6 +67,17 @@ class Checked:
         with used_by(daemon) as usage:
             answer = Client({"do": "get", "heads": [head(daemon, "GET", self._targets[side])]}, daemon).end()
         return rated(sum(answer["results"]) / GIB, answer["seconds"], usage.cpu_s, answer["cpu_s"])
+
+    def scrub(self, is_deep: bool) -> Sample:
+        """All that is stored is this payload. A deep one reads the catalogue too, which is next to nothing here."""
+        daemon = self._ready("casd", is_cold=True)
+        with used_by(daemon) as usage:
+            begin = time.monotonic()
+            report = daemon.ask("POST", f"/v1/upkeep/scrub?deep={is_deep:d}")
+            seconds = time.monotonic() - begin
+        if report["bytes"] != self._sizes.large_bytes or report["findings"]:
+            raise RuntimeError(f"scrub was to find {self._sizes.large_bytes} good bytes: {report}")
+        return rated(self._sizes.large_gib, seconds, usage.cpu_s, 0.0)
 
     def hash(self, tool: str, is_cold: bool) -> Sample:
         file = self._files["casd"]
@@ -106,4 +119,7 @@ def cases(at: Checked) -> list[Case]:
         found.append(Case(f"GET checked, {'from the disk' if is_cold else 'from memory'}", sides))
     ranges = {side: functools.partial(at.ranges, side) for side in ("casd", "never")}
     found.append(Case("GET checked ranges of 64 KiB, from the disk", ranges, "request"))
+    scrubs = {"casd": functools.partial(at.scrub, False), "casd deep": functools.partial(at.scrub, True)}
+    scrubs |= {tool: functools.partial(at.hash, tool, True) for tool in HASHES if shutil.which(tool)}
+    found.append(Case("scrub, from the disk", scrubs))
     return found

@@ -336,3 +336,90 @@ async def test_a_read_that_fails_says_that_storage_failed(catalogue: SqliteCatal
     for read in (desk.newest(), desk.names(), desk.numbers()):
         with pytest.raises(StorageFailed):
             await read
+
+
+async def test_who_reads_for_long_holds_up_no_write_and_the_wal_is_folded_back_when_he_is_done(
+    catalogue: SqliteCatalogue, desk: Desk, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint that cuts the WAL would wait for the reader, for as long as its busy timeout, and writes for it."""
+    monkeypatch.setattr(writer, "IDLE_CHECKPOINT_S", 0.01)
+    monkeypatch.setattr(writer, "BUSY_MS", 3_600_000)
+    wal = path.with_name(path.name + "-wal")
+
+    async def folded_back() -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while wal.stat().st_size:
+                await asyncio.sleep(0.01)
+
+    await desk.add(b"first")
+    await folded_back()
+    reader = sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)
+    begun, loop, real = asyncio.Event(), asyncio.get_running_loop(), catalogue._writer._checkpoint
+
+    def checkpoint() -> bool:
+        loop.call_soon_threadsafe(begun.set)
+        return real()
+
+    try:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM payload").fetchall()
+        monkeypatch.setattr(catalogue._writer, "_checkpoint", checkpoint)
+        await desk.add(b"second")
+        async with asyncio.timeout(PATIENCE_S):
+            await begun.wait()
+            await desk.add(b"third")
+        assert wal.stat().st_size > 0
+    finally:
+        reader.close()
+
+    await folded_back()
+
+
+async def test_a_damaged_index_is_told(catalogue: SqliteCatalogue, desk: Desk) -> None:
+    await desk.add()
+
+    def spoil(db: sqlite3.Connection, touched: set[object]) -> None:
+        """The index is said to be over something else than it was made of."""
+        db.execute("PRAGMA writable_schema = ON")
+        another = "replace(sql, '(checked_at)', '(stored_at + 1)')"
+        db.execute(f"UPDATE sqlite_schema SET sql = {another} WHERE name = 'payload_checked'")
+
+    await catalogue._writer.write(spoil)
+
+    assert any("payload_checked" in problem for problem in await catalogue.problems())
+
+
+async def test_rows_that_refer_to_nothing_are_told(catalogue: SqliteCatalogue, desk: Desk, path: Path) -> None:
+    await desk.add()
+    with sqlite3.connect(path) as careless:  # which does not look at foreign keys
+        careless.execute("DELETE FROM payload")
+    careless.close()
+
+    assert await catalogue.problems() == [
+        "1 rows of payload_blocks refer to a payload that is not there",
+        "1 rows of blob refer to a payload that is not there",
+    ]
+
+
+async def test_a_check_of_the_catalogue_that_is_cancelled_ends(
+    catalogue: SqliteCatalogue, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Even in the middle of a statement: here one that never ends by itself."""
+    endless = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT count(*) FROM n"
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def problems_of(db: sqlite3.Connection) -> list[str]:
+        loop.call_soon_threadsafe(begun.set)
+        db.execute(endless).fetchall()
+        return []
+
+    monkeypatch.setattr("casd.catalogue.sqlite.offline.problems_of", problems_of)
+    checking = asyncio.create_task(catalogue.problems())
+    await begun.wait()
+    await desk.add(b"meanwhile")
+    checking.cancel()
+
+    async with asyncio.timeout(PATIENCE_S):
+        await asyncio.wait([checking])
+    assert checking.cancelled()

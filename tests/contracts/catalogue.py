@@ -6,6 +6,7 @@ Writes that returned are seen by every look-up and listing, so no test waits for
 import pytest
 
 from casd.catalogue.base import Catalogue
+from tests.contracts.catalogue_checking import CheckingContract
 from tests.contracts.catalogue_holding import HoldingContract
 from tests.contracts.catalogue_naming import NamingContract
 from tests.contracts.catalogue_reading import ListingContract, LookupContract
@@ -26,6 +27,7 @@ class CatalogueContract(
     RetentionContract,
     TransferContract,
     UpkeepContract,
+    CheckingContract,
 ):
     @pytest.fixture
     async def desk(self, catalogue: Catalogue) -> Desk:

@@ -1,8 +1,11 @@
 """One run of scrub: all damage is found, and nothing else; what was checked is recorded; nobody is in its way."""
 
 import asyncio
+import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,9 @@ from casd.errors import StorageFailed
 from casd.judging import Verdict
 from casd.model import BlobState
 from casd.scrub import Pace, Rounds, ScrubRules
+from casd.upkeep import collect_garbage
+from tests.bench.peers import evict
+from tests.conftest import skip_loudly
 from tests.scrub.conftest import (
     KINDS,
     LARGE,
@@ -37,6 +43,12 @@ async def spoil_list(house: House, blob: Any, blocks: bytes) -> None:
         blobs.put_blocks(db, id, blocks)
 
     await house.catalogue._writer.write(put)
+
+
+def cached_bytes(path: Path) -> int:
+    """How much of the file is in the page cache; probing by a read would fetch it."""
+    told = subprocess.run(["fincore", "-b", "-n", "-o", "RES", path], check=True, capture_output=True, text=True)
+    return int(told.stdout)
 
 
 # -- what is found ------------------------------------------------------------------------------------------------
@@ -76,6 +88,30 @@ async def test_damage_of_every_kind_is_found_and_storing_again_heals_it(
         await house.add(data)
         assert await house.read(blob) == data
     assert (await scrubbed(is_deep=is_deep)).hurt == 0
+
+
+@DEPTHS
+async def test_bytes_behind_the_last_block_are_found(house: House, scrubbed: Scrubbed, is_deep: bool) -> None:
+    """All blocks that the catalogue tells of are right."""
+    blob = await house.add(some_data(2 * MIB))
+    KINDS["longer"](house, blob)
+
+    assert (await scrubbed(is_deep=is_deep)).damaged == 1
+    assert await house.states(blob) == {BlobState.ERROR}
+
+
+async def test_scrub_leaves_nothing_in_the_page_cache(house: House, scrubbed: Scrubbed) -> None:
+    if shutil.which("fincore") is None:
+        skip_loudly("there is no fincore")
+    blob = await house.add(some_data(LARGE))
+    evict(house.path(blob))
+    if cached_bytes(house.path(blob)):
+        skip_loudly("this file system keeps all it has in memory")
+
+    reports = [await scrubbed(is_deep=is_deep) for is_deep in (False, True)]
+
+    assert [report.bytes for report in reports] == [LARGE, LARGE]
+    assert cached_bytes(house.path(blob)) == 0
 
 
 @DEPTHS
@@ -139,10 +175,12 @@ async def test_findings_are_listed_up_to_a_limit_and_counted_beyond_it(
 
 @DEPTHS
 async def test_a_dry_run_tells_and_changes_nothing(house: House, scrubbed: Scrubbed, is_deep: bool) -> None:
+    await house.add(b"good")
     blob, wrong = await house.add(some_data(LARGE, 1)), await house.add(some_data(LARGE, 2))
     await spoil_list(house, wrong, b"")
     house.flip(blob, LARGE - 1)
-    before = await house.catalogue.oldest_checks()
+    house.clock.move(seconds=1)
+    before = await house.catalogue.unchecked(house.clock(), 10, None, is_deep=is_deep)
 
     report = await scrubbed(is_deep=is_deep, is_dry_run=True)
 
@@ -150,7 +188,7 @@ async def test_a_dry_run_tells_and_changes_nothing(house: House, scrubbed: Scrub
     assert await house.states(blob) == {BlobState.CREATED}
     assert await house.quarantined() == []
     assert await house.catalogue.block_checksums(wrong.digest, 0, 99) == b""
-    assert await house.catalogue.oldest_checks() == before
+    assert await house.catalogue.unchecked(house.clock(), 10, None, is_deep=is_deep) == before
 
 
 async def test_a_file_that_cannot_be_judged_is_told_and_holds_up_no_other(
@@ -185,23 +223,52 @@ async def test_what_no_row_tells_of_is_not_looked_at(house: House, scrubbed: Scr
 
 @DEPTHS
 async def test_a_payload_that_is_collected_meanwhile_is_no_finding(house: House, is_deep: bool) -> None:
-    blobs = [await house.add(some_data(SMALL, seed)) for seed in range(20)]
-    for blob in blobs:
+    blobs = [await house.add(some_data(SMALL, seed)) for seed in range(4)]
+    for blob in blobs[:-1]:
         await house.store.delete(ALICE, blob.uuid)
     house.clock.move(hours=2)
-    begun = a_scrub(house, is_deep=is_deep)
+    removed = 0
 
-    async def collect() -> None:
-        for blob in reversed(blobs):
-            async with house.locks.hold(blob.digest):
-                assert await house.catalogue.forget_payload(blob.digest, house.clock())
-                await asyncio.sleep(0)
-                await house.payloads.remove(blob.digest)
+    class Meanwhile(Pace):
+        async def payload(self) -> None:
+            """The page of what is to be read is known, and nothing of it is open."""
+            nonlocal removed
+            report = await collect_garbage(
+                house.payloads, house.catalogue, house.locks, now=house.clock(), grace=timedelta(), force=True
+            )
+            removed += report.payloads
 
-    report, _ = await asyncio.gather(begun.run(), collect())
+    report = await a_scrub(house, is_deep=is_deep, pace=Meanwhile(1 << 60, lambda: False, Ticking())).run()
 
-    assert (report.hurt, report.failed) == (0, 0)
+    assert removed == 3
+    assert (report.hurt, report.failed, report.findings) == (0, 0, ())
     assert await house.quarantined() == []
+
+
+async def test_collection_in_a_loop_beside_scrub_makes_no_finding(house: House) -> None:
+    kept = await house.add(some_data(LARGE))
+    is_over = False
+
+    async def store_and_collect() -> int:
+        removed, seed = 0, 0
+        while not is_over:
+            seed += 1
+            blob = await house.add(some_data(SMALL, seed))
+            await house.store.delete(ALICE, blob.uuid)
+            later = house.clock() + timedelta(days=1)
+            report = await collect_garbage(
+                house.payloads, house.catalogue, house.locks, now=later, grace=timedelta(), force=True
+            )
+            removed += report.payloads
+        return removed
+
+    working = asyncio.create_task(store_and_collect())
+    reports = [await a_scrub(house, is_deep=round % 2 == 0).run() for round in range(20)]
+    is_over = True
+
+    assert await working > 0
+    assert {(report.hurt, report.failed, report.findings) for report in reports} == {(0, 0, ())}
+    assert await house.states(kept) == {BlobState.CREATED}
 
 
 async def test_scrub_beside_readers_and_writers_finds_nothing_and_disturbs_nobody(house: House) -> None:
