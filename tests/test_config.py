@@ -400,3 +400,56 @@ def test_an_unknown_key_is_told_with_the_known_ones() -> None:
 def test_a_missing_file_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml"):
         load(tmp_path / "nowhere.toml", {}, {})
+
+
+# -- sources of repair ------------------------------------------------------------------------------------------------
+
+SOURCES = """[repair]
+sources = [
+  {url = "https://casd2.example.org/", token_file = "/etc/casd/two words.token"},
+  {url = "http://10.0.0.7:8000/payloads", kind = "http"},
+]
+"""
+
+
+def test_sources_are_tables_and_survive_being_written_out(tmp_path: Path) -> None:
+    file, again = tmp_path / "config.toml", tmp_path / "again.toml"
+    file.write_text(SOURCES)
+
+    loaded = load(file, {}, {})
+    again.write_text(loaded.as_toml())
+
+    assert [(each.url, each.kind.value, each.token_file) for each in loaded.config.repair.sources] == [
+        ("https://casd2.example.org", "casd", Path("/etc/casd/two words.token")),
+        ("http://10.0.0.7:8000/payloads", "http", None),
+    ]
+    assert load(again, {}, {}).config == loaded.config
+
+
+def test_sources_can_come_from_the_environment_as_json() -> None:
+    environment = {"CASD_REPAIR__SOURCES": '[{"url": "http://a", "kind": "http"}, {"url": "https://b:1/c"}]'}
+
+    assert [each.url for each in load(None, environment, {}).config.repair.sources] == ["http://a", "https://b:1/c"]
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ('"https://casd2.example.org"', "sources.0: a table is wanted"),
+        ("{}", "sources.0.url: Field required"),
+        ('{url = "ftp://h"}', "sources.0.url: an absolute URL is wanted"),
+        ('{url = "https://me:secret@h"}', "sources.0.url: a URL without credentials"),
+        ('{url = "https://h", kind = "s3"}', "sources.0.kind: "),
+        ('{url = "https://h", token = "s3cret"}', "sources.0.token: unknown; known: url, kind, token_file"),
+        ('{url = "https://h", token_file = ""}', "sources.0.token_file: a folder's path is wanted"),
+    ],
+)
+def test_a_source_that_is_none_is_refused_and_no_secret_is_shown(tmp_path: Path, source: str, said: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[repair]\nsources = [{source}]\n")
+
+    told = refused(file)
+
+    assert f"[repair] {said}" in told
+    assert "s3cret" not in told
+    assert "secret" not in told.replace(said, "")
