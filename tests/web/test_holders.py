@@ -90,3 +90,17 @@ def test_what_is_stored_is_kept_until_its_lease_is_over(us: Party) -> None:
     assert time(blob["Casd-Lease-Until"]) == time(blob.json["created_at"]) + GRACE
     assert time(version["Casd-Lease-Until"]) == time(version.json["blob"]["created_at"]) + GRACE
     assert bound["Casd-Lease-Until"] is None  # nothing was stored: the version alone keeps it
+
+
+def test_an_upload_and_a_question_tell_the_lease_too(us: Party) -> None:
+    data = uuid4().bytes
+    headers = {"Tus-Resumable": "1.0.0", "Upload-Length": "16", "Content-Type": "application/offset+octet-stream"}
+    created = us.writer.ask("POST", "/v1/uploads", data, headers)
+    blob = us.writer.ask("GET", f"/v1/blobs/{created['Casd-Blob']}").json
+
+    asked = us.writer.ask("POST", "/v1/payloads/missing", {"sha512": [blob["sha512"]]})
+
+    assert created.status == 201
+    assert time(created["Casd-Lease-Until"]) == time(blob["created_at"]) + GRACE
+    assert asked.json == {"missing": [], "lease_until": asked["Casd-Lease-Until"]}
+    assert time(asked["Casd-Lease-Until"]) > time(created["Casd-Lease-Until"])

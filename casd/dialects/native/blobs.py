@@ -275,7 +275,8 @@ async def missing(request: web.Request) -> web.StreamResponse:
     values = {checksum(known[field], text): text.lower() for text in texts}
     have, until = await held(store, principal, known[field], values)
     lacking = [text for value, text in values.items() if value not in have]
-    return json_response({"missing": lacking, "lease_until": time_text(until)})
+    until_text = time_text(until)
+    return json_response({"missing": lacking, "lease_until": until_text}, headers={"Casd-Lease-Until": until_text})
 
 
 def checksum(algorithm: str, text: str) -> bytes:

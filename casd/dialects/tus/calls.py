@@ -25,7 +25,7 @@ from casd.errors import CasdError, ChunkMismatch, OffsetConflict, TooLarge, Uplo
 from casd.model import Upload
 from casd.uploads.joining import join
 from casd.uploads.whole import WholeAppending, appending_whole
-from casd.web.answers import path_of_version
+from casd.web.answers import path_of_version, time_text
 from casd.web.dialect import Handler
 from casd.web.errors import RouteError, problem
 from casd.web.keys import LIMITS, principal_of
@@ -81,6 +81,13 @@ def facts(upload: Upload) -> dict[str, str]:
     return headers
 
 
+async def outcome(request: web.Request, upload: Upload) -> dict[str, str]:
+    """The same, and how long the bytes are kept in any case once they are a blob."""
+    headers, store = facts(upload), uploads_of(request).store
+    blob = None if upload.blob is None else await store.catalogue.blob(upload.blob, store.now())
+    return headers if blob is None else headers | {"Casd-Lease-Until": time_text(blob.created_at + store.grace)}
+
+
 # -- handlers -----------------------------------------------------------------------------------------------------
 
 
@@ -109,7 +116,7 @@ async def create(request: web.Request) -> web.StreamResponse:
         upload = await join(uploads, principal, new, driver)
     else:
         upload = await begin(request, concat)
-    return answer(201, {"Location": location(upload), **facts(upload)})
+    return answer(201, {"Location": location(upload), **await outcome(request, upload)})
 
 
 async def begin(request: web.Request, concat: Concat) -> Upload:
@@ -161,7 +168,7 @@ async def patch(request: web.Request) -> web.StreamResponse:
     is_repeated = upload.blob is not None and offset == upload.offset and size == 0  # its answer was lost
     if not is_repeated:
         upload = await take(request, upload, offset)
-    return answer(204, facts(await completed(request, upload)))
+    return answer(204, await outcome(request, await completed(request, upload)))
 
 
 async def take(request: web.Request, upload: Upload, offset: int) -> Upload:
