@@ -5,13 +5,13 @@ states that the namespace may be in: that before the operation under way, and th
 """
 
 import copy
-import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 Answer = dict[str, Any]
+Ask = Callable[["Operation"], Awaitable[tuple[int, Any]]]  # the status, and what the answer says
 
 
 @dataclass
@@ -19,6 +19,7 @@ class Blob:
     digest: str
     holds_itself: bool
     metadata: dict[str, str] = field(default_factory=dict)
+    is_for_ever: bool = True  # it has no `expires_at`
 
 
 @dataclass
@@ -27,6 +28,7 @@ class State:
 
     blobs: dict[str, Blob] = field(default_factory=dict)
     names: dict[str, dict[int, str | None]] = field(default_factory=dict)
+    described: dict[str, dict[str, str]] = field(default_factory=dict)  # names' own metadata, where they have some
 
     def holders(self, uuid: str) -> set[tuple[str, int]]:
         return {(name, number) for name, held in self.names.items() for number, of in held.items() if of == uuid}
@@ -34,6 +36,7 @@ class State:
     def settle(self) -> None:
         """What nothing holds is gone: names without a blob, then blobs without a hold (DESIGN.md 3)."""
         self.names = {name: held for name, held in self.names.items() if any(held.values())}
+        self.described = {name: facts for name, facts in self.described.items() if name in self.names}
         self.blobs = {uuid: blob for uuid, blob in self.blobs.items() if blob.holds_itself or self.holders(uuid)}
 
 
@@ -47,6 +50,9 @@ class Operation:
     body: bytes | None = None
     is_chunked: bool = False
     may_be_absent: bool = False  # what it needs is another client's, who may have deleted it
+    headers: dict[str, str] = field(default_factory=dict)
+    kind: str = ""  # for the report
+    prepare: "Callable[[Ask], Awaitable[Operation]] | None" = None  # requests without effect, and then this one
 
     def after(self, state: State, new_uuid: str) -> State:
         after = copy.deepcopy(state)
@@ -64,7 +70,8 @@ class Ledger:
         self.last_numbers: Counter[str] = Counter()  # of names, which outlive them
         self.under_way: Operation | None = None
         self.gone: set[str] = set()  # UUIDs that were there once
-        self.acknowledged: Counter[str] = Counter()  # operations by method, for the report
+        self.uploads: set[str] = set()  # paths of those that may not be finished
+        self.acknowledged: Counter[str] = Counter()  # operations by kind, for the report
 
     def begin(self, operation: Operation) -> None:
         self.under_way = operation
@@ -73,7 +80,7 @@ class Ledger:
         """The operation under way has happened."""
         assert self.under_way is not None
         self._become(self.under_way.after(self.state, uuid_in(answer)))
-        self.acknowledged[self.under_way.method] += 1
+        self.acknowledged[self.under_way.kind] += 1
         self.under_way = None
 
     def end_without_effect(self) -> None:
@@ -106,163 +113,3 @@ def uuid_in(answer: Answer | None) -> str:
     """Of the blob that an answer describes, or of the blob of the version that it describes."""
     uuid: str = (answer or {}).get("uuid") or ((answer or {}).get("blob") or {}).get("uuid", "")
     return uuid
-
-
-# -- what a client may do next --------------------------------------------------------------------------------------
-
-
-def next_operation(ledger: Ledger, others: list[Ledger], contents: "Contents", choice: random.Random) -> Operation:
-    """Something that must succeed in the ledger's state, whatever the others do."""
-    state = ledger.state
-    possible = [store, publish]
-    if len(state.blobs) > 12:
-        possible = [delete, purge, remove_version]
-    kinds = [*possible * 2, bind, bind_foreign, delete, hide, unhide, remove_version, purge, set_metadata]
-    while True:
-        operation = choice.choice(kinds)(ledger, others, contents, choice)
-        if operation is not None:
-            return operation
-
-
-class Contents:
-    """Bytes to store: some are stored again and again by everybody, others only once."""
-
-    def __init__(self, choice: random.Random, digest_of: Callable[[bytes], str]) -> None:
-        self._choice = choice
-        self._digest_of = digest_of
-        self._common = [choice.randbytes(size) for size in (1, 100, 5_000, 100_000, 300_000)]
-
-    def next(self) -> tuple[bytes, str, bool]:
-        """The bytes, their digest, and whether they are to be sent in chunks."""
-        kind = self._choice.random()
-        if kind < 0.4:
-            data = self._choice.choice(self._common)
-        elif kind < 0.8:
-            data = self._choice.randbytes(self._choice.randrange(40_000))
-        else:
-            data = self._choice.randbytes(self._choice.randrange(1 << 20, 5 << 20 if kind < 0.9 else 2 << 20))
-        return data, self._digest_of(data), self._choice.random() < 0.3
-
-
-NAMES = ("first", "second/with a slash", "third")
-
-
-def store(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    data, digest, is_chunked = contents.next()
-
-    def change(state: State, uuid: str) -> None:
-        state.blobs[uuid] = Blob(digest, holds_itself=True)
-
-    return Operation("POST", f"/v1/blobs?namespace={ledger.namespace}", change, data, is_chunked)
-
-
-def publish(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    data, digest, is_chunked = contents.next()
-    name = choice.choice(NAMES)
-    number = ledger.last_numbers[name] + 1
-
-    def change(state: State, uuid: str) -> None:
-        state.blobs[uuid] = Blob(digest, holds_itself=False)
-        state.names.setdefault(name, {})[number] = uuid
-
-    return Operation("PUT", name_path(ledger, name), change, data, is_chunked)
-
-
-def bind(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    if not ledger.state.blobs:
-        return None
-    held, name = choice.choice(list(ledger.state.blobs)), choice.choice(NAMES)
-    number = ledger.last_numbers[name] + 1
-
-    def change(state: State, uuid: str) -> None:
-        state.names.setdefault(name, {})[number] = held
-
-    return Operation("PUT", f"{name_path(ledger, name)}?blob={held}", change)
-
-
-def bind_foreign(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    """Makes a blob of its own in this namespace."""
-    other = choice.choice(others)
-    if other is ledger or not other.state.blobs:
-        return None
-    foreign, blob = choice.choice(list(other.state.blobs.items()))
-    digest, name = blob.digest, choice.choice(NAMES)
-    number = ledger.last_numbers[name] + 1
-
-    def change(state: State, uuid: str) -> None:
-        state.blobs[uuid] = Blob(digest, holds_itself=False)
-        state.names.setdefault(name, {})[number] = uuid
-
-    path = f"{name_path(ledger, name)}?blob={foreign}"
-    return Operation("PUT", path, change, may_be_absent=True)
-
-
-def delete(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    own = [uuid for uuid, blob in ledger.state.blobs.items() if blob.holds_itself]
-    if not own:
-        return None
-    dropped = choice.choice(own)
-
-    def change(state: State, uuid: str) -> None:
-        state.blobs[dropped].holds_itself = False
-
-    return Operation("DELETE", f"/v1/blobs/{dropped}", change)
-
-
-def hide(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    visible = [name for name, held in ledger.state.names.items() if held[max(held)] is not None]
-    if not visible:
-        return None
-    name = choice.choice(visible)
-    number = ledger.last_numbers[name] + 1
-
-    def change(state: State, uuid: str) -> None:
-        state.names[name][number] = None
-
-    return Operation("DELETE", name_path(ledger, name), change)
-
-
-def unhide(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    """Removing the newest marker; there is one after the other where the version between them was removed."""
-    hidden = [name for name, held in ledger.state.names.items() if held[max(held)] is None]
-    return removal(ledger, name := choice.choice(hidden), max(ledger.state.names[name])) if hidden else None
-
-
-def remove_version(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    if not ledger.state.names:
-        return None
-    name = choice.choice(list(ledger.state.names))
-    return removal(ledger, name, choice.choice(list(ledger.state.names[name])))
-
-
-def removal(ledger: Ledger, name: str, number: int) -> Operation:
-    def change(state: State, uuid: str) -> None:
-        del state.names[name][number]
-
-    return Operation("DELETE", f"{name_path(ledger, name)}?version={number}", change)
-
-
-def purge(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    if not ledger.state.names:
-        return None
-    name = choice.choice(list(ledger.state.names))
-
-    def change(state: State, uuid: str) -> None:
-        del state.names[name]
-
-    return Operation("DELETE", f"{name_path(ledger, name)}?purge=1", change)
-
-
-def set_metadata(ledger: Ledger, others: list[Ledger], contents: Contents, choice: random.Random) -> Operation | None:
-    if not ledger.state.blobs:
-        return None
-    of, key, value = choice.choice(list(ledger.state.blobs)), choice.choice("ab"), str(choice.random())
-
-    def change(state: State, uuid: str) -> None:
-        state.blobs[of].metadata[key] = value
-
-    return Operation("PUT", f"/v1/blobs/{of}/metadata/{key}", change, b'{"value": "%s"}' % value.encode())
-
-
-def name_path(ledger: Ledger, name: str) -> str:
-    return f"/v1/names/{ledger.namespace}/{name.replace(' ', '%20')}"

@@ -1,5 +1,8 @@
 """kill -9 at random moments of everything at once: what was acknowledged is there, what was not is whole or absent.
 
+Everything: the writes in `operations.py`, and beside them damage that is found and healed, blobs that expire, a name
+that everybody publishes into, upkeep and scrub without a pause.
+
 CASD_KILL_ROUNDS makes it longer, CASD_KILL_SEED repeats the choices of a run, though never its exact moments.
 """
 
@@ -9,8 +12,10 @@ import os
 import random
 import signal
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,47 +24,43 @@ import pytest
 from yarl import URL
 
 from tests.conftest import TEST_ALL, Daemon
-from tests.crash.asking import ask, chunks, collect, data_of, listed_blobs, post
+from tests.crash import beside
+from tests.crash.asking import ask, chunks, collect, data_of, eventually, listed_blobs, post
+from tests.crash.beside import SHARED, Fleeting, SharedName, Victims
 from tests.crash.folder import CATALOGUE, check_catalogue, incoming, payload_files, payload_path, sha512
-from tests.crash.ledger import NAMES, Blob, Contents, Ledger, Operation, State, name_path, next_operation
+from tests.crash.ledger import Blob, Ledger, Operation, State
+from tests.crash.operations import NAMES, Contents, name_path, next_operation
 from tests.crash.tracing import meddling
+from tests.crash.uploading import VERSION
 
-ROUNDS = int(os.environ.get("CASD_KILL_ROUNDS", "30" if TEST_ALL else "10"))
+ROUNDS = int(os.environ.get("CASD_KILL_ROUNDS", "16" if TEST_ALL else "6"))
 SEED = int(os.environ.get("CASD_KILL_SEED", "0")) or random.SystemRandom().randrange(1 << 32)
 CLIENTS = 8
 ANSWERS = (10, 160)  # how many there are before a kill; about 150 come in a second
+PAUSE_S = 0.02  # between damages, and between scrubs
 LONGEST_DELAY_S = 0.02  # after the last of them: two commits or so
 SAMPLE = 24  # payloads read by HTTP after each kill; all are read on the disk
-SHARED = "/v1/names/default/shared"
 TIMEOUT = aiohttp.ClientTimeout(total=60)
 
 Unanswered = (aiohttp.ClientError, ConnectionError, asyncio.IncompleteReadError)
 
 
-class SharedName:
-    """The versions of a name into which everybody publishes."""
+@dataclass
+class Storm:
+    """All that was acknowledged, over the lives of all daemons."""
 
-    def __init__(self) -> None:
-        self.versions: dict[int, str] = {}  # acknowledged: number → digest
-        self.under_way: Counter[str] = Counter()  # digests
-
-    def settle(self, seen: dict[int, str]) -> None:
-        """Numbers have no gap, what was acknowledged has its number, and the rest is of what was under way."""
-        assert sorted(seen) == list(range(1, len(seen) + 1))
-        assert self.versions.items() <= seen.items()
-        surprising = Counter(digest for number, digest in seen.items() if number not in self.versions)
-        assert surprising <= self.under_way
-        self.versions, self.under_way = seen, Counter()
+    ledgers: list[Ledger]
+    victims: Victims
+    shared: SharedName = field(default_factory=SharedName)
+    fleeting: Fleeting = field(default_factory=Fleeting)
+    upkeep_runs: int = 0
 
 
 class Round:
     """The life of one daemon, from its start to its kill."""
 
-    def __init__(
-        self, ledgers: list[Ledger], shared: SharedName, session: aiohttp.ClientSession, choice: random.Random
-    ) -> None:
-        self._ledgers = ledgers
-        self._shared = shared
+    def __init__(self, storm: Storm, session: aiohttp.ClientSession, choice: random.Random) -> None:
+        self._storm = storm
         self._session = session
         self._choice = choice
         self._answers = 0
@@ -68,10 +69,8 @@ class Round:
 
     async def run(self, kill: Callable[[], None]) -> int:
         """Let everybody work until the kill; returns how many answers there were."""
-        contents = [Contents(random.Random(self._choice.random()), sha512) for _ in self._ledgers]
         common = Contents(random.Random(SEED), sha512)
-        tasks = [asyncio.create_task(self._work(*pair, common)) for pair in zip(self._ledgers, contents, strict=True)]
-        tasks.append(asyncio.create_task(self._collect()))
+        tasks = [asyncio.create_task(work) for work in (*self._works(common), *self._works_beside())]
         waiting = asyncio.create_task(self._is_time.wait())
         # A task that ends before the kill has failed; it is heard below.
         await asyncio.wait([waiting, *tasks], return_when=asyncio.FIRST_COMPLETED)
@@ -81,19 +80,32 @@ class Round:
         await asyncio.gather(*tasks)
         return self._answers
 
-    async def _work(self, ledger: Ledger, own: Contents, common: Contents) -> None:
-        choice = random.Random(self._choice.random())
-        try:
-            while True:
-                contents = choice.choice([own, common])
-                if choice.random() < 0.1:
-                    await self._publish_shared(contents)
-                else:
-                    await self._do(ledger, next_operation(ledger, self._ledgers, contents, choice))
-        except Unanswered:
-            return
+    def _works(self, common: Contents) -> Iterator[Coroutine[Any, Any, None]]:
+        for ledger in self._storm.ledgers:
+            own = Contents(random.Random(self._choice.random()), sha512)
+            yield until_killed(partial(self._work, ledger, own, common, random.Random(self._choice.random())))
+
+    def _works_beside(self) -> Iterator[Coroutine[Any, Any, None]]:
+        for go_on in (self._storm.victims.go_on, self._storm.fleeting.go_on):
+            yield until_killed(partial(go_on, self._ask, random.Random(self._choice.random())), PAUSE_S)
+        yield until_killed(partial(self._keep_up, beside.UPKEEP))
+        yield until_killed(partial(self._keep_up, beside.SCRUBS), PAUSE_S)
+
+    async def _keep_up(self, kinds: Sequence[str]) -> None:
+        for kind in kinds:
+            await beside.done(self._ask, "POST", f"/v1/upkeep/{kind}")
+            self._storm.upkeep_runs += 1
+
+    async def _work(self, ledger: Ledger, own: Contents, common: Contents, choice: random.Random) -> None:
+        contents = choice.choice([own, common])
+        if choice.random() < 0.1:
+            await self._storm.shared.publish(self._ask, contents)
+        else:
+            await self._do(ledger, next_operation(ledger, self._storm.ledgers, contents, choice))
 
     async def _do(self, ledger: Ledger, operation: Operation) -> None:
+        if operation.prepare is not None:
+            operation = replace(await operation.prepare(self._ask), kind=operation.kind)
         ledger.begin(operation)
         status, answer = await self._ask(operation)
         if status == 404 and operation.may_be_absent:
@@ -102,34 +114,37 @@ class Round:
             assert status in (200, 201, 204), (status, answer, operation)
             ledger.end(answer)
 
-    async def _publish_shared(self, contents: Contents) -> None:
-        data, digest, _ = contents.next()
-        self._shared.under_way[digest] += 1
-        status, answer = await self._ask(Operation("PUT", SHARED, lambda state, uuid: None, data))
-        assert status == 201, answer
-        self._shared.versions[answer["version"]] = digest
-        self._shared.under_way[digest] -= 1
-
-    async def _collect(self) -> None:
-        collection = Operation("POST", "/v1/upkeep/collect-garbage?force=1", lambda state, uuid: None)
-        try:
-            while True:
-                status, answer = await self._ask(collection)
-                assert status == 200, answer
-        except Unanswered:
-            return
-
     async def _ask(self, operation: Operation) -> tuple[int, Any]:
-        body = None if operation.body is None else pieces(operation.body)
-        length = {} if operation.is_chunked or operation.body is None else {"Content-Length": str(len(operation.body))}
-        url = URL(operation.path, encoded=True)
-        async with self._session.request(operation.method, url, data=body, headers=length) as response:
-            text = await response.read()
-            answer = await response.json(content_type=None) if text else None
+        answered = await request(self._session, operation)
         self._answers += 1
         if self._answers == self._killed_after:
             self._is_time.set()
-        return response.status, answer
+        return answered
+
+
+async def until_killed(turn: Callable[[], Coroutine[Any, Any, None]], pause_s: float = 0) -> None:
+    """One turn after the other; a pause is not to wait for anything: it leaves more of the daemon to the others."""
+    try:
+        while True:
+            await turn()
+            await asyncio.sleep(pause_s)
+    except Unanswered:
+        return
+
+
+async def request(session: aiohttp.ClientSession, operation: Operation) -> tuple[int, Any]:
+    """The status, and the answer as JSON: of an upload what its headers tell, of other bytes their hash."""
+    body = None if operation.body is None else pieces(operation.body)
+    length = {} if operation.is_chunked or operation.body is None else {"Content-Length": str(len(operation.body))}
+    url = URL(operation.path, encoded=True)
+    async with session.request(operation.method, url, data=body, headers=operation.headers | length) as response:
+        text = await response.read()
+        if response.content_type.endswith("json") and text:
+            return response.status, await response.json(content_type=None)
+        if operation.method == "GET":
+            return response.status, {"sha512": sha512(text)}
+        told = {"location": response.headers.get("Location", ""), "uuid": response.headers.get("Casd-Blob", "")}
+        return response.status, told
 
 
 async def pieces(data: bytes) -> AsyncIterator[bytes]:
@@ -168,32 +183,40 @@ async def seen_state(session: aiohttp.ClientSession, ledger: Ledger) -> State:
     listed = await items(session, f"/v1/blobs?namespace={ledger.namespace}&")
     for blob in listed:
         assert blob["state"] == "created"
-        state.blobs[blob["uuid"]] = Blob(blob["sha512"], blob["holds_itself"], blob["metadata"])
+        facts = blob["holds_itself"], blob["metadata"], blob["expires_at"] is None
+        state.blobs[blob["uuid"]] = Blob(blob["sha512"], *facts)
     for name in NAMES:
         path = name_path(ledger, name).replace("/v1/names/", "/v1/versions/")
         versions = await items(session, f"{path}?")
         if versions:
             state.names[name] = {item["version"]: (item["blob"] or {}).get("uuid") for item in versions}
+            async with session.get(URL(path.replace("/versions/", "/name-info/"), encoded=True)) as response:
+                assert response.status == 200, await response.text()
+                if facts := (await response.json())["metadata"]:
+                    state.described[name] = facts
     for blob in listed:
         held_by = {(item["name"], item["version"]) for item in blob["names"]}
         assert held_by == state.holders(blob["uuid"])
     return state
 
 
-async def check_after_restart(daemon: Daemon, ledgers: list[Ledger], shared: SharedName, choice: random.Random) -> int:
+async def check_after_restart(daemon: Daemon, storm: Storm, choice: random.Random) -> int:
     """Everything acknowledged is there and nothing else; returns how many operations happened without an answer."""
+    ledgers = storm.ledgers
     async with client_of(daemon) as session:
+        await end_uploads(daemon, session, ledgers)
         seen = await asyncio.gather(*(seen_state(session, ledger) for ledger in ledgers))
         happened = sum(ledger.settle(state) for ledger, state in zip(ledgers, seen, strict=True))
         versions = await items(session, SHARED.replace("/names/", "/versions/") + "?")
-        shared.settle({item["version"]: item["blob"]["sha512"] for item in versions})
+        storm.shared.settle({item["version"]: item["blob"]["sha512"] for item in versions})
+        await storm.victims.settle(partial(request, session), await items(session, "/v1/blobs?namespace=victims&"))
 
         held = {blob.digest for ledger in ledgers for blob in ledger.state.blobs.values()}
-        held |= set(shared.versions.values())
+        held |= set(storm.shared.versions.values())
         assert held <= payload_files(daemon.data)
         async with session.post("/v1/upkeep/collect-garbage?force=1") as response:
             assert response.status == 200
-        assert payload_files(daemon.data) == held
+        assert payload_files(daemon.data) - storm.fleeting.sent == held
 
         blobs = [(uuid, blob.digest) for ledger in ledgers for uuid, blob in ledger.state.blobs.items()]
         for uuid, digest in choice.sample(blobs, min(SAMPLE, len(blobs))):
@@ -206,10 +229,33 @@ async def check_after_restart(daemon: Daemon, ledgers: list[Ledger], shared: Sha
     return happened
 
 
-async def make_namespaces(daemon: Daemon, ledgers: list[Ledger]) -> None:
+async def end_uploads(daemon: Daemon, session: aiohttp.ClientSession, ledgers: list[Ledger]) -> None:
+    """What is in incoming/ are uploads that can go on; they are given up, and nothing is left of them."""
+    started = {path for ledger in ledgers for path in ledger.uploads}
+    for path in sorted(started | {f"/v1/uploads/{name}" for name in incoming(daemon.data)}):
+        async with session.head(path, headers=VERSION) as response:
+            assert response.status == 200 or (response.status == 404 and path in started)
+            if response.status == 404:
+                continue
+        async with session.delete(path, headers=VERSION) as response:
+            assert response.status == 204
+    for ledger in ledgers:
+        ledger.uploads.clear()
+    assert incoming(daemon.data) == []
+
+
+async def nothing_fleeting_is_left(daemon: Daemon, storm: Storm) -> None:
+    eventually(lambda: not [blob for blob in listed_blobs(daemon) if blob["namespace"] == "fleeting"])
+    assert ask(daemon, "POST", "/v1/upkeep/expire").status == 200
+    collect(daemon)
+    held = {blob.digest for ledger in storm.ledgers for blob in ledger.state.blobs.values()}
+    assert payload_files(daemon.data) == held | set(storm.shared.versions.values())
+
+
+async def make_namespaces(daemon: Daemon, names: Iterable[str]) -> None:
     async with client_of(daemon) as session:
-        for ledger in ledgers:
-            async with session.put(f"/v1/namespaces/{ledger.namespace}", json={}) as response:
+        for name in names:
+            async with session.put(f"/v1/namespaces/{name}", json={}) as response:
                 assert response.status == 200, await response.text()
 
 
@@ -218,24 +264,24 @@ async def test_kill_at_any_moment_loses_nothing_acknowledged_and_leaves_nothing_
 ) -> None:
     print(f"CASD_KILL_SEED={SEED}")
     choice = random.Random(SEED)
-    ledgers = [Ledger(f"client-{number}") for number in range(CLIENTS)]
-    shared = SharedName()
     daemon = new_daemon(CASD_UPKEEP__GRACE_S="0").start()
-    await make_namespaces(daemon, ledgers)
+    storm = Storm([Ledger(f"client-{number}") for number in range(CLIENTS)], Victims(daemon.data))
+    await make_namespaces(daemon, ["victims", "fleeting", *(ledger.namespace for ledger in storm.ledgers)])
     answers = happened = 0
 
     for number in range(ROUNDS):
         async with client_of(daemon) as session:
-            answers += await Round(ledgers, shared, session, choice).run(daemon.kill)
+            answers += await Round(storm, session, choice).run(daemon.kill)
         check_catalogue(daemon.data, tmp_path / "copy")
-        payload_files(daemon.data)
+        payload_files(daemon.data, storm.victims.hurt)
         daemon.settings["CASD_SERVER__EVENT_LOOP"] = ("asyncio", "uvloop")[number % 2]
         daemon.start()
-        assert incoming(daemon.data) == []
-        happened += await check_after_restart(daemon, ledgers, shared, choice)
+        happened += await check_after_restart(daemon, storm, choice)
+    await nothing_fleeting_is_left(daemon, storm)
 
-    acknowledged = sum((ledger.acknowledged for ledger in ledgers), Counter[str]())
+    acknowledged = sum((ledger.acknowledged for ledger in storm.ledgers), Counter[str]())
     print(f"rounds={ROUNDS} answers={answers} acknowledged={dict(acknowledged)} happened without an answer={happened}")
+    print(f"healed={storm.victims.healed} expired={len(storm.fleeting.stored)} upkeep runs={storm.upkeep_runs}")
     assert daemon.stop() == 0
     check_catalogue(daemon.data, tmp_path / "copy")
 
