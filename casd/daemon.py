@@ -29,6 +29,7 @@ from casd.dialects.shakenfist import SHAKENFIST
 from casd.dialects.shakenfist.fetching import FETCHES
 from casd.dialects.tus import TUS
 from casd.errors import CasdError, CollectionRefused, FolderUnusable, Unauthenticated
+from casd.expiry import Rules
 from casd.locks import DigestLocks
 from casd.model import Role, Token
 from casd.payloads.folders import disk_call, make_durable_tree, write_durably
@@ -37,7 +38,7 @@ from casd.payloads.survey import holds_payloads
 from casd.repair import Repair
 from casd.scrub import Pace, Rounds, ScrubRules
 from casd.store import BlobStore
-from casd.upkeep import Rules, Upkeep
+from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.uuids import new_uuid
 from casd.web.application import Services, build

@@ -1,20 +1,20 @@
-"""Work nobody waits for: ending what is past its time, and collecting what nothing refers to.
+"""Work nobody waits for, by timer or on request: expiry, collection, scrub, repair.
 
-Plain functions that return reports; `daemon.py` runs them on a timer. Time is a parameter. Reading all that is stored,
-and fetching anew what is damaged, stand in `scrub` and `repair.py`, and run from here.
+What each of them does stands in a module of its own; `daemon.py` runs them on a timer. Time is a parameter.
 """
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
 
 from casd.catalogue.base import Catalogue
 from casd.catalogue.values import Expired
-from casd.errors import CollectionRefused
+from casd.collection import CollectionReport, collect_garbage
+from casd.expiry import Rules, expire, retain
 from casd.locks import DigestLocks
 from casd.model import Digest
 from casd.payloads.base import PayloadStore
@@ -23,29 +23,6 @@ from casd.scrub import Rounds, Scrub, ScrubReport
 from casd.uploads import Uploads
 
 log = logging.getLogger(__name__)
-
-BATCH = 500  # rows per transaction or look-up: a few milliseconds of the writer at a time
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """How long things are kept."""
-
-    grace: timedelta  # a payload that nothing refers to, since it was last stored, asked for or let go
-    hidden: timedelta  # a name under a delete marker
-    ended: timedelta  # a token that has expired or was revoked
-
-
-@dataclass(frozen=True, slots=True)
-class CollectionReport:
-    """What one collection removed; with `dry_run`, what it would have removed."""
-
-    payloads: int
-    bytes: int
-    orphans: int  # of the payloads, files that no row knew: left by a crash, or by a commit that failed
-    is_dry_run: bool
-    pinned: int = 0  # payloads that would have gone, but for a backup that is under way
-
 
 AnyReport = Expired | CollectionReport | ScrubReport | RepairReport
 
@@ -204,135 +181,3 @@ class Upkeep:
         for task in list(self._running.values()):
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
-
-
-async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime, scan: bool = True) -> Expired:
-    """End what is past its time but uploads: own holds, hidden names, tokens, and with `scan` versions.
-
-    Nobody waits for it: reads judge expiry themselves, and publishing applies the rules on versions. Bytes become
-    garbage.
-    """
-    blobs = names = tokens = 0
-    while True:
-        batch = await catalogue.expire(now, now - rules.hidden, now - rules.ended, now + rules.grace, BATCH)
-        blobs, names, tokens = blobs + batch.blobs, names + batch.names, tokens + batch.tokens
-        if max(batch.blobs, batch.names, batch.tokens) < BATCH:
-            break
-    versions = await retain(catalogue, now=now, grace=rules.grace) if scan else 0
-    return Expired(blobs, names, versions, tokens=tokens)
-
-
-async def retain(catalogue: Catalogue, *, now: datetime, grace: timedelta, dry_run: bool = False) -> int:
-    """Remove the versions that the rules of names and namespaces do not keep; returns how many.
-
-    Publishing applies the rules too: this is for rules that were changed since, and for what has grown old.
-    """
-    versions, after = 0, None
-    while True:
-        count, after = await catalogue.retain(now, now + grace, after, dry_run=dry_run)
-        versions += count
-        if after is None:
-            return versions
-
-
-async def collect_garbage(
-    payloads: PayloadStore,
-    catalogue: Catalogue,
-    locks: DigestLocks,
-    *,
-    now: datetime,
-    grace: timedelta,
-    scan: bool = True,
-    force: bool = False,
-    dry_run: bool = False,
-) -> CollectionReport:
-    """Remove payloads that no blob refers to and whose keep-until has passed, while the store serves.
-
-    `scan` also looks for files without a row, older than `grace`. Each removal holds its digest's lock from the
-    transaction that deletes the row to the unlink, and the conditions are checked again inside that transaction.
-    Raises CollectionRefused, with nothing removed, if that were more than half of all payloads or bytes, unless
-    `force`: a wrong rule, or an empty catalogue put in a full one's place, must not cost the store.
-    """
-    orphans = [stored async for stored in _orphans(payloads, catalogue, now - grace)] if scan else []
-    await _check_bound(catalogue, now, len(orphans), sum(size for _, size in orphans), force or dry_run)
-    removed = removed_bytes = pinned = 0
-    is_pinned = await catalogue.pinned_until(now) is not None  # asked again in the transaction of each removal
-    async for digest, size in _unreferenced(catalogue, now):
-        if is_pinned:
-            pinned += 1
-        elif dry_run or await _collect(payloads, catalogue, locks, digest, now):
-            removed, removed_bytes = removed + 1, removed_bytes + size
-    removed_orphans = 0
-    for digest, size in orphans:
-        if dry_run or await _collect_orphan(payloads, catalogue, locks, digest, now):
-            removed_orphans, removed_bytes = removed_orphans + 1, removed_bytes + size
-    report = CollectionReport(removed + removed_orphans, removed_bytes, removed_orphans, dry_run, pinned)
-    if report.payloads and not dry_run:
-        log.info("garbage collected payloads=%d bytes=%d orphans=%d", report.payloads, report.bytes, report.orphans)
-    return report
-
-
-async def _check_bound(catalogue: Catalogue, now: datetime, orphans: int, orphan_bytes: int, is_allowed: bool) -> None:
-    count, size = await catalogue.unreferenced_totals(now)
-    totals = await catalogue.totals()
-    count, size = count + orphans, size + orphan_bytes
-    all_count, all_bytes = totals.payloads + orphans, totals.physical_bytes + orphan_bytes
-    if is_allowed or (count * 2 <= all_count and size * 2 <= all_bytes):
-        return
-    raise CollectionRefused(
-        f"this would remove {count} of {all_count} payloads, {size} of {all_bytes} bytes, which is more than half: "
-        "nothing was removed; look whether that can be right, then collect with force"
-    )
-
-
-async def _unreferenced(catalogue: Catalogue, now: datetime) -> AsyncIterator[tuple[Digest, int]]:
-    after = None
-    while True:
-        page = await catalogue.unreferenced(now, BATCH, after)
-        for item in page.items:
-            yield item.digest, item.size
-        if page.next is None:
-            return
-        after = page.next
-
-
-async def _orphans(
-    payloads: PayloadStore, catalogue: Catalogue, modified_before: datetime
-) -> AsyncIterator[tuple[Digest, int]]:
-    """Files that no row knows. What is being stored at this moment may be among them: the lock decides later."""
-    batch: dict[Digest, int] = {}
-
-    async def unknown() -> dict[Digest, int]:
-        known = await catalogue.known_payloads(batch.keys())
-        return {digest: size for digest, size in batch.items() if digest not in known}
-
-    async for stored in payloads.scan():
-        if stored.modified_at <= modified_before:
-            batch[stored.digest] = stored.size
-        if len(batch) == BATCH:
-            for item in (await unknown()).items():
-                yield item
-            batch.clear()
-    for item in (await unknown()).items():
-        yield item
-
-
-async def _collect(
-    payloads: PayloadStore, catalogue: Catalogue, locks: DigestLocks, digest: Digest, now: datetime
-) -> bool:
-    async with locks.hold(digest):
-        if not await catalogue.forget_payload(digest, now):
-            return False
-        await payloads.remove(digest)
-        return True
-
-
-async def _collect_orphan(
-    payloads: PayloadStore, catalogue: Catalogue, locks: DigestLocks, digest: Digest, now: datetime
-) -> bool:
-    async with locks.hold(digest):
-        # Asked in a transaction, not of a reader. The row may be one whose commit failed: no reader sees it, and yet a
-        # restart can find it in the WAL. The write succeeds only when that is over.
-        if await catalogue.keep_payload(digest, now):
-            return False
-        return await payloads.remove(digest)

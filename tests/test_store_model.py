@@ -26,11 +26,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from casd.auth import Principal
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.errors import BlobNotFound, NameNotFound, PayloadDamaged, PayloadMissing, VersionNotFound
+from casd.expiry import Rules
 from casd.locks import DigestLocks
 from casd.model import BlobState, Role
 from casd.payloads.local import LocalPayloads
 from casd.store import BlobStore, Description
-from casd.upkeep import Rules, Upkeep
+from casd.upkeep import Upkeep
 from casd.uploads import NewUpload, Uploads
 from tests.contracts.oracle import digest_of
 from tests.fakes import Clock

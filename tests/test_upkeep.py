@@ -15,14 +15,16 @@ import pytest
 from casd.auth import Principal
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.catalogue.values import Expired
+from casd.collection import CollectionReport, collect_garbage
 from casd.errors import CollectionRefused, PayloadMissing, StorageFailed
+from casd.expiry import Rules, expire
 from casd.locks import DigestLocks
 from casd.model import Blob, Digest, Role
 from casd.payloads.base import PayloadStore
 from casd.payloads.local import LocalPayloads
 from casd.repair import Repair
 from casd.store import BlobStore, Description
-from casd.upkeep import CollectionReport, Rules, Run, Upkeep, collect_garbage, expire
+from casd.upkeep import Run, Upkeep
 from casd.uploads import Uploads
 from tests.contracts.oracle import digest_of, some_bytes
 from tests.contracts.payload_store import store_bytes, turns
@@ -186,7 +188,7 @@ async def test_what_expired_becomes_garbage_when_expiry_has_run_and_the_grace_is
 
 
 async def test_expiry_goes_on_until_all_is_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("casd.upkeep.BATCH", 3)
+    monkeypatch.setattr("casd.expiry.BATCH", 3)
     for number in range(7):
         async with await house.store.stage() as staged:
             await staged.append(b"abc")
@@ -200,7 +202,7 @@ async def test_expiry_goes_on_until_all_is_done(house: House, monkeypatch: pytes
 
 
 async def test_a_collection_goes_through_all_of_its_pages(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("casd.upkeep.BATCH", 3)
+    monkeypatch.setattr("casd.collection.BATCH", 3)
     for number in range(10):
         await house.add_garbage(str(number).encode())
     house.clock.move(hours=1)
@@ -329,7 +331,7 @@ async def test_a_run_without_a_scan_leaves_orphans_alone(house: House, local: Lo
 async def test_more_orphans_than_a_batch_are_all_found(
     house: House, local: LocalPayloads, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("casd.upkeep.BATCH", 3)
+    monkeypatch.setattr("casd.collection.BATCH", 3)
     for number in range(8):
         await store_bytes(local, str(number).encode())
     await house.add(b"7")  # one of them has a row by now

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from casd.catalogue.sqlite import blobs
+from casd.collection import collect_garbage
 from casd.errors import StorageFailed
 from casd.judging import Verdict
 from casd.model import BlobState
 from casd.scrub import Pace, Rounds, ScrubRules
-from casd.upkeep import collect_garbage
 from tests.bench.peers import evict
 from tests.conftest import skip_loudly
 from tests.scrub.conftest import (

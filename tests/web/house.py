@@ -21,13 +21,14 @@ from casd import auth
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.daemon import bound_socket, ensure_signing_key, utc_now
 from casd.dialects.native import NATIVE
+from casd.expiry import Rules
 from casd.locks import DigestLocks
 from casd.model import Blob, Role, Token
 from casd.payloads.local import LocalPayloads
 from casd.repair import Repair
 from casd.scrub import Pace, Rounds, ScrubRules
 from casd.store import BlobStore, Description
-from casd.upkeep import Rules, Upkeep
+from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.uuids import new_uuid
 from casd.web.application import Services, build

@@ -6,12 +6,13 @@ from typing import Any
 from aiohttp import web
 
 from casd.catalogue.values import Expired
+from casd.collection import CollectionReport
 from casd.dialects.native.render import hit_json
 from casd.errors import InvalidInput
 from casd.model import Digest
 from casd.repair import RepairReport
 from casd.scrub import ScrubReport
-from casd.upkeep import AnyReport, CollectionReport, Run
+from casd.upkeep import AnyReport, Run
 from casd.web.answers import json_response, time_text
 from casd.web.keys import UPKEEP, principal_of
 from casd.web.query import check_parameters, is_flagged
