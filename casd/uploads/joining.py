@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from casd.auth import Principal
-from casd.errors import Conflict, InvalidInput, StageMissing, StorageFailed
+from casd.errors import Conflict, InvalidInput, StageMissing, StorageFailed, UploadNotFound
 from casd.model import Upload
 from casd.tasks import to_the_end
 from casd.uploads.turns import Session
@@ -22,15 +22,16 @@ async def join(uploads: Uploads, principal: Principal, new: NewUpload, driver: s
     """The bytes of the partial uploads `new.joins`, in that order, have become a blob, or a version of its name.
 
     Asking again changes nothing. Raises as `Uploads.create` and `Uploads.complete`, UploadNotFound if one is not there,
-    InvalidInput if one is not partial, Conflict if one is not complete.
+    and then nothing is left of the join, InvalidInput if one is not partial, Conflict if one is not complete.
     """
+    await uploads.store.writable_namespace(principal, new.namespace)
     upload = await uploads.store.catalogue.upload_joining(new.namespace, new.joins)
     if upload is None:
         parts = [await uploads.own(principal, uuid, is_in_parts=False) for uuid in new.joins]
         upload = await uploads.create(principal, replace(new, size=joined_size(parts)), driver)
     async with uploads.turn(principal, upload.uuid, driver=driver) as session:
         if session.upload.blob is None:
-            await to_the_end(_join(uploads, principal, session))
+            await to_the_end(_join_or_forget(uploads, principal, session))
         return session.upload
 
 
@@ -42,6 +43,16 @@ def joined_size(parts: Sequence[Upload]) -> int:
         if part.offset != part.size:
             raise Conflict(f"upload {part.uuid} is not complete: {part.offset} of {part.size} bytes have arrived")
     return sum(part.offset for part in parts)
+
+
+async def _join_or_forget(uploads: Uploads, principal: Principal, session: Session) -> None:
+    """A join whose pieces are not all there can never be done, and nobody was told its URL."""
+    try:
+        await _join(uploads, principal, session)
+    except (Conflict, UploadNotFound):
+        if not all([await uploads.store.catalogue.upload(uuid) for uuid in session.upload.joins]):
+            await uploads.steps.forget(session)
+        raise
 
 
 async def _join(uploads: Uploads, principal: Principal, session: Session) -> None:

@@ -3,17 +3,18 @@
 import itertools
 import os
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from casd.errors import Conflict, StorageFailed, StorageFull, UploadNotFound
+from casd.errors import Conflict, NamespaceNotFound, StorageFailed, StorageFull, UploadNotFound
 from casd.model import Upload
 from casd.uploads import NewUpload
 from casd.uploads import joining as joining_module
 from casd.uploads.joining import join
 from tests.contracts.oracle import some_bytes
 from tests.payloads.disk_spy import DiskSpy
-from tests.uploads.house import ALICE, HER_OTHER, House
+from tests.uploads.house import ALICE, BOB, HER_OTHER, House
 
 DATA = some_bytes(900_000)
 CUTS = (0, 400_000, 400_000, 900_000)
@@ -126,3 +127,47 @@ async def test_what_was_joined_is_told_again_until_it_expires(house: House, part
     again = await joined(house, parts, name="a/b")
 
     assert (again.uuid, again.blob, again.version) == (first.uuid, first.blob, 1)
+
+
+async def test_who_is_no_member_is_not_told_that_pieces_were_joined_there(house: House, parts: list[Upload]) -> None:
+    await joined(house, parts)
+    same = NewUpload("alice", joins=tuple(part.uuid for part in parts))
+
+    with pytest.raises(NamespaceNotFound):
+        await join(house.uploads, BOB, same)
+
+
+async def test_a_join_whose_piece_goes_meanwhile_leaves_nothing_behind(
+    house: House, parts: list[Upload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = house.uploads.create
+
+    async def terminated_meanwhile(*args: Any) -> Upload:
+        upload = await create(*args)
+        await house.uploads.terminate(ALICE, parts[2].uuid)
+        return upload
+
+    monkeypatch.setattr(house.uploads, "create", terminated_meanwhile)
+    with pytest.raises(UploadNotFound):
+        await joined(house, parts)
+
+    assert sorted(house.staged()) == [str(parts[0].uuid)]
+    assert await house.catalogue.unfinished_uploads() == {parts[0].uuid, parts[1].uuid}
+
+
+async def test_a_piece_that_goes_while_it_is_copied_leaves_nothing_behind(
+    house: House, parts: list[Upload], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_stage = house.payloads.read_stage
+
+    async def terminated_meanwhile(id: str, start: int, stop: int) -> bytes:
+        if id == str(parts[2].uuid):
+            await house.uploads.terminate(ALICE, parts[2].uuid)
+        return await read_stage(id, start, stop)
+
+    monkeypatch.setattr(house.payloads, "read_stage", terminated_meanwhile)
+    with pytest.raises(Conflict):
+        await joined(house, parts)
+
+    assert sorted(house.staged()) == [str(parts[0].uuid)]
+    assert await house.catalogue.unfinished_uploads() == {parts[0].uuid, parts[1].uuid}

@@ -13,7 +13,7 @@ from tests.web.party import Party
 from tests.web.test_tus_bodies import length
 from tests.web.tus import CHUNK, CHUNK_, VERSION, created, metadata, offset_of, patch, tus
 from tests.web.tus import us as us
-from tests.web.wire import Answer, Wire, has_payload, head, incoming, raw
+from tests.web.wire import Answer, Wire, has_payload, head, incoming, raw, wait_until
 
 DATA = os.urandom(300_000)
 SESSION = {"Casd_Session": "a-session_of-12"}
@@ -102,6 +102,30 @@ def test_of_a_creation_whose_bytes_are_wrong_nothing_is_left(us: Party) -> None:
     assert incoming(us.daemon) == before
     assert not has_payload(us.daemon, data)
     assert us.writer.ask("GET", us.name()).status == 404
+
+
+@pytest.mark.parametrize("broken", [True, False])
+@pytest.mark.parametrize("is_announced", [True, False])
+def test_bytes_of_a_cut_creation_are_kept_where_its_client_finds_them_again(
+    us: Party, is_announced: bool, broken: bool
+) -> None:
+    content = uuid4().hex * 4
+    told = metadata(sha512=content) if is_announced else metadata(filename="x")
+    own = [f"{name}: {value}" for name, value in (VERSION | CHUNK | {"Upload-Length": "9"}).items()]
+    before = set(incoming(us.daemon))
+    with raw(us.daemon) as connection:
+        own += [f"Upload-Metadata: {told}", "Transfer-Encoding: chunked"]
+        connection.send(head(us.daemon, "POST /v1/uploads", *own, token=us.token("writer")) + "3\r\nabc\r\n")
+        wait_until(lambda: set(incoming(us.daemon)) != before, "the bytes are there")
+        if broken:
+            connection.send("no length\r\n")
+            assert connection.answer().status == 400
+
+    if is_announced:
+        found = f"/v1/uploads?sha512={content}&size=9"
+        wait_until(lambda: [i["offset"] for i in us.writer.ask("GET", found).json["items"]] == [3], "they are told")
+    else:
+        wait_until(lambda: set(incoming(us.daemon)) == before, "nothing is left")
 
 
 def test_the_quick_checksum_is_checked_too(us: Party) -> None:

@@ -23,7 +23,7 @@ from casd.model import Expected, Naming
 from casd.store import DEFAULT_CONTENT_TYPE, BlobStore, Description
 from casd.web.fetching import check_identity, session, translated
 from casd.web.keys import LIMITS, STORE, Limits
-from casd.web.receive import checked_content_type, pump
+from casd.web.receive import checked_content_type, checked_text, pump
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ class Fetches:
     async def _publish(self, fetch: Fetch, response: aiohttp.ClientResponse) -> None:
         store, limit_bytes = self._store, self._limits.max_body_bytes
         size = checked_size(response, limit_bytes)
-        about = Description(content_type(response), last_segment(fetch.url))
+        about = Description(content_type(response), filename(fetch.url))
         more: dict[str, Any] = {"expected": Expected(size), "naming": fetch.naming}
         async with await store.stage(size) as staged:
             await pump(response.content.readany, staged, limit_bytes)
@@ -169,8 +169,12 @@ def checked_size(response: aiohttp.ClientResponse, limit_bytes: int) -> int | No
     return size
 
 
-def last_segment(url: URL) -> str | None:
-    return url.path.rstrip("/").rpartition("/")[2] or None
+def filename(url: URL) -> str | None:
+    """The URL's last segment, if it can be a file's name."""
+    try:
+        return checked_text(url.path.rstrip("/").rpartition("/")[2], "the URL's last segment")
+    except InvalidInput:
+        return None
 
 
 def content_type(response: aiohttp.ClientResponse) -> str:

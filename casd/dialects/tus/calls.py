@@ -1,6 +1,7 @@
 """What tus asks for: to begin an upload, to say where it stands, to take bytes, to join uploads, to end one."""
 
 import asyncio
+from contextlib import suppress
 from email.utils import format_datetime
 
 from aiohttp import web
@@ -21,8 +22,9 @@ from casd.dialects.tus.asking import (
     uploads_of,
     uuid_of,
 )
-from casd.errors import CasdError, ChunkMismatch, OffsetConflict, TooLarge, UploadBusy
+from casd.errors import CasdError, ChunkMismatch, OffsetConflict, TooLarge, UploadBusy, UploadNotFound
 from casd.model import Upload
+from casd.uploads import NewUpload
 from casd.uploads.joining import join
 from casd.uploads.whole import WholeAppending, appending_whole
 from casd.web.answers import path_of_version, time_text
@@ -130,13 +132,20 @@ async def begin(request: web.Request, concat: Concat) -> Upload:
     upload = await uploads.create(principal, new, driver)
     if driver is not None:
         upload = await uploads.upload(principal, upload.uuid, driver)
-    if has_bytes and upload.blob is None and upload.offset == 0:
-        try:
+    try:
+        if has_bytes and upload.blob is None and upload.offset == 0:
             upload = await take(request, upload, 0)
-        except (ChunkMismatch, TooLarge):  # whoever is told no URL cannot go on
-            await uploads.terminate(principal, upload.uuid, driver)
-            raise
-    return await completed(request, upload)
+        return await completed(request, upload)
+    except (CasdError, ConnectionError) as error:
+        if isinstance(error, ChunkMismatch | TooLarge) or not is_found_again(new):
+            with suppress(UploadNotFound):
+                await uploads.terminate(principal, upload.uuid, driver)
+        raise
+
+
+def is_found_again(new: NewUpload) -> bool:
+    """Whether a client that was told no URL can go on: by its content, see `listing.py`, or by creating it again."""
+    return new.digest is not None or new.xxh3_128 is not None
 
 
 async def head(request: web.Request) -> web.StreamResponse:

@@ -97,6 +97,17 @@ def test_an_encoded_slash_makes_no_folder_in_a_file_s_name(we: Party, upstream: 
     assert (view["name"], blob["filename"]) == ("passwd", "passwd")
 
 
+@pytest.mark.parametrize("segment", ["a%0D%0Ab", "a%1B%5B2Jb", "a%00b", "a" * 1025])
+def test_what_is_no_file_s_name_in_a_url_does_not_become_one(we: Party, upstream: Upstream, segment: str) -> None:
+    url = put(upstream, f"/{we.namespace}/{segment}", b"new")
+    older = made(we.writer, "disk", b"old", source_url=url)  # so that the segment does not become an artifact's name
+
+    view = cache(we.writer, url).json
+
+    assert (view["uuid"], view["index"]) == (older["uuid"], 2)
+    assert we.writer.ask("GET", f"/v1/blobs/{view['blob_uuid']}").json["filename"] is None
+
+
 def test_equal_bytes_add_no_version_and_others_do(we: Party, upstream: Upstream) -> None:
     url = put(upstream, f"/{we.namespace}/disk", b"one")
 
