@@ -19,7 +19,7 @@ from pathlib import Path
 from tests.conftest import Daemon, skip_loudly
 
 PATIENCE_S = 30.0
-RECORDED = "fsync,fdatasync,ftruncate,link,linkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,openat"
+RECORDED = "fsync,fdatasync,ftruncate,link,linkat,rename,renameat,renameat2,unlink,unlinkat,mkdir,mkdirat,rmdir,openat"
 RECORDED += ",pwrite64,sendto,sendmsg,write,writev"
 
 
@@ -64,6 +64,15 @@ def recording(daemon: Daemon, output: Path) -> Iterator[list["Call"]]:
     with attached(daemon, "-y", "-s", "64", "-e", f"trace={RECORDED}", output=output):
         yield calls
     calls += parse(output.read_text("utf-8", "replace"))
+
+
+@contextmanager
+def recording_bytes(daemon: Daemon, output: Path) -> Iterator[list["Call"]]:
+    """The same, with each text in hexadecimal digits and all the bytes that are written: for little traffic."""
+    calls: list[Call] = []
+    with attached(daemon, "-y", "-xx", "-s", "1000000", "-e", f"trace={RECORDED}", output=output):
+        yield calls
+    calls += parse(output.read_text("ascii"))
 
 
 @contextmanager
