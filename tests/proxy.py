@@ -36,6 +36,7 @@ class Seen:
     requests: bytearray = field(default_factory=bytearray)
     answers: int = 0  # bytes passed on
     sent: int = 0  # bytes of requests passed on
+    is_struck: bool = False  # its fault came to pass, other than a throttling
 
     @property
     def ranges(self) -> list[str]:
@@ -47,13 +48,17 @@ class Proxy:
     """`async with Proxy(daemon.url) as proxy`, then speak to `proxy.url`.
 
     The first connection takes the first of `faults`, and so on; those after the last take `then`, or work. `seen` has
-    one entry for each connection.
+    one entry for each connection. With `all_strike`, a fault is on every connection until it has
+    struck one that was long enough; two at once may both be struck.
     """
 
-    def __init__(self, upstream: str, *faults: Fault | None, then: Fault | None = None) -> None:
+    def __init__(
+        self, upstream: str, *faults: Fault | None, then: Fault | None = None, all_strike: bool = False
+    ) -> None:
         self._upstream = upstream
         self._faults = list(faults)
         self._then = then
+        self._all_strike = all_strike
         self._connections: set[asyncio.Task[None]] = set()
         self.seen: list[Seen] = []
         self._stalled = asyncio.Event()
@@ -77,6 +82,11 @@ class Proxy:
         self._server.close()
         await self._drop()
         await self._server.wait_closed()
+
+    @property
+    def struck(self) -> int:
+        """How many faults came to pass."""
+        return sum(seen.is_struck for seen in self.seen)
 
     async def stalled(self) -> None:
         """Returns once a connection has stalled."""
@@ -108,8 +118,13 @@ class Proxy:
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
 
+    def _next_fault(self) -> Fault | None:
+        if not self._faults:
+            return self._then
+        return self._faults[0] if self._all_strike else self._faults.pop(0)
+
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        fault = self._faults.pop(0) if self._faults else self._then
+        fault = self._next_fault()
         seen = Seen()
         self.seen.append(seen)
         address = urlsplit(self._upstream)
@@ -163,6 +178,9 @@ class Proxy:
             else:
                 seen.answers = passed
             if limit is not None and passed == limit:
+                seen.is_struck = True
+                if self._all_strike and self._faults:
+                    self._faults.pop(0)
                 break
             if own and is_throttled and passed > own.after:
                 await asyncio.sleep(len(chunk) / own.rate)

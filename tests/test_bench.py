@@ -121,7 +121,17 @@ def test_the_small_form_runs_from_end_to_end(tmp_path: Path) -> None:
             skip_loudly(f"{tool} is not installed")
     written = tmp_path / "figures.json"
     command = [sys.executable, "-m", "tests.bench", "--quick", "--folder", str(tmp_path), "--json", str(written)]
-    only = ("large, 1", "of 256 KiB", "T 4 KiB", "cold downloads", "slow PUTs", "by UUID", "by number", "GET checked")
+    only = (
+        "large, 1",
+        "of 256 KiB",
+        "T 4 KiB",
+        "cold downloads",
+        "slow PUTs",
+        "by UUID",
+        "by number",
+        "GET checked",
+        "a large",
+    )
 
     ended = subprocess.run(
         [*command, *(part for text in only for part in ("--only", text))],
@@ -134,7 +144,7 @@ def test_the_small_form_runs_from_end_to_end(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     told = json.loads(written.read_text())
     names = {each["name"] for each in told["cases"]}
-    assert len(names) == 15
+    assert len(names) == 17
     assert all(any(text in name for text in only) for name in names)
     assert {each["case"] for each in told["targets"]} < names
     for each in told["cases"]:

@@ -12,7 +12,6 @@ from casd.client.blocks import BlockSums
 from casd.client.errors import ClientError, ConnectionLost, ContentChanged, UnexpectedAnswer, Unreachable
 from casd.client.remote import Content, Remote
 from casd.client.retry import Notice, Patience, Retry
-from casd.client.source import PIECE
 from casd.client.transport import Query, Transport
 from casd.model import Digest
 
@@ -135,8 +134,10 @@ class Download:
 async def _arrived(content: aiohttp.StreamReader) -> AsyncGenerator[bytes, None]:
     """The pieces of a body as they come, all that came before a connection broke included."""
     try:
-        async for piece in content.iter_chunked(PIECE):
-            yield piece
+        # As they were received: to join them to a MiB would copy each byte once more.
+        async for piece, _ in content.iter_chunks():
+            if piece:
+                yield piece
     except aiohttp.ClientError:
         # aiohttp (3.14.5) keeps what it has buffered to itself once the connection broke. That may be all that
         # a bad line brings: without it, a reader who is busy writing would make no progress.

@@ -8,7 +8,7 @@ from typing import Self
 from casd.client.download import Download
 from casd.client.progress import Gauge
 from casd.client.remote import Content
-from casd.client.saving import checked_pieces, sums_of
+from casd.client.saving import checked_parts, sums_of
 from casd.errors import InvalidInput
 
 
@@ -47,8 +47,8 @@ class Reader:
         if start >= stop:
             return b""
         if is_checked:
-            checked = checked_pieces(self._download, Gauge(None), start, stop, self._sums)
-            async with aclosing(checked) as views:
-                return b"".join([view async for view in views])
+            checked = checked_parts(self._download, Gauge(None), start, stop, self._sums)
+            async with aclosing(checked) as parts:
+                return b"".join([piece async for part in parts for piece in part])
         async with aclosing(self._download.pieces(start, stop)) as pieces:
             return b"".join([piece async for piece in pieces])

@@ -13,6 +13,7 @@ from typing import Protocol
 from casd.client.blocks import Block, BlockSums, Checked
 from casd.client.download import Download
 from casd.client.errors import ContentChanged, DigestDiffers
+from casd.client.following import Following, Lane
 from casd.client.partial import Partial, partial_path
 from casd.client.progress import Gauge, OnProgress
 from casd.errors import InvalidInput
@@ -125,17 +126,18 @@ async def stream(
         raise InvalidInput(f"bytes {start} to {stop} are not within the {size} of the payload")
     hash_ = hashlib.sha512()
 
-    def write(piece: memoryview) -> None:
-        hash_.update(piece)
-        while piece:  # a file without a buffer may take less than it is given
-            count = file.write(piece)  # type: ignore[arg-type]  # what takes bytes takes a view of them
-            piece = piece[count:] if isinstance(count, int) else memoryview(b"")
+    def write(pieces: list[memoryview]) -> None:
+        for piece in pieces:
+            hash_.update(piece)
+            while piece:  # a file without a buffer may take less than it is given
+                count = file.write(piece)  # type: ignore[arg-type]  # what takes bytes takes a view of them
+                piece = piece[count:] if isinstance(count, int) else memoryview(b"")
 
     gauge = Gauge(stop - start, progress)
     gauge.moving()
-    async with aclosing(checked_pieces(download, gauge, start, stop)) as pieces:
-        async for piece in pieces:
-            await asyncio.to_thread(write, piece)
+    async with aclosing(checked_parts(download, gauge, start, stop)) as parts:
+        async for part in parts:
+            await asyncio.to_thread(write, part)
     if (flush := getattr(file, "flush", None)) is not None:
         await asyncio.to_thread(flush)
     gauge.tell()
@@ -144,10 +146,10 @@ async def stream(
         raise DigestDiffers("what was written", download.content.digest, actual)
 
 
-async def checked_pieces(
+async def checked_parts(
     download: Download, gauge: Gauge, start: int, stop: int, sums: BlockSums | None = None
-) -> AsyncGenerator[memoryview, None]:
-    """Those bytes, of blocks that were checked whole: up to two blocks more than these bytes are fetched."""
+) -> AsyncGenerator[list[memoryview], None]:
+    """Those bytes, block by block, each checked whole: up to two blocks more than these bytes are fetched."""
     size = download.content.size
     first = start - start % BLOCK_SIZE
     last = min(size, stop + -stop % BLOCK_SIZE)
@@ -155,12 +157,12 @@ async def checked_pieces(
         return
     async with aclosing(Checked(download, sums or sums_of(download), gauge).blocks(first, last)) as blocks:
         async for block in blocks:
-            at = block.start
+            part, at = [], block.start
             for piece in block.pieces:
-                wanted = memoryview(piece)[max(0, start - at) : max(0, stop - at)]
+                if wanted := memoryview(piece)[max(0, start - at) : max(0, stop - at)]:
+                    part.append(wanted)
                 at += len(piece)
-                if wanted:
-                    yield wanted
+            yield part
 
 
 def sums_of(download: Download) -> BlockSums | None:
@@ -204,12 +206,14 @@ class _Saving:
             await self._judge()
         missing = sum(min(self._size, stop * BLOCK_SIZE) - start * BLOCK_SIZE for start, stop in self._spans())
         self._gauge.moving(self._size - missing + len(self._known))
-        hash_ = _Following(self._partial, self._here, self._size)
+        hash_, writing = Following(self._partial, self._here, self._size), Lane()
         try:
             hash_.follow()
-            await self._fetch(hash_)
+            await self._fetch(hash_, writing)
+            await writing.emptied()
             digest = await hash_.digest()
         finally:
+            await to_the_end(writing.close())
             await hash_.close()
         self._gauge.tell()
         return digest
@@ -228,15 +232,15 @@ class _Saving:
             self._known = await asyncio.to_thread(self._partial.read, found - tail, tail)
             self._known_start = found - tail
 
-    async def _fetch(self, hash_: _Following) -> None:
+    async def _fetch(self, hash_: Following, writing: Lane) -> None:
         spans = deque(self._spans())
         if self._connections == 1 or len(spans) == 1:
-            await self._take(spans, hash_)
+            await self._take(spans, hash_, writing)
             return
         self._download.hang_up()
         async with asyncio.TaskGroup() as group:
             for _ in range(min(self._connections, len(spans))):
-                group.create_task(self._take(spans, hash_))
+                group.create_task(self._take(spans, hash_, writing))
 
     def _spans(self) -> list[tuple[int, int]]:
         """What is missing, in runs of blocks: short ones where several connections share them."""
@@ -252,7 +256,7 @@ class _Saving:
                 spans.append((index, index + 1))
         return spans
 
-    async def _take(self, spans: deque[tuple[int, int]], hash_: _Following) -> None:
+    async def _take(self, spans: deque[tuple[int, int]], hash_: Following, writing: Lane) -> None:
         while spans:
             first, behind = spans.popleft()
             start, stop = first * BLOCK_SIZE, min(self._size, behind * BLOCK_SIZE)
@@ -261,75 +265,13 @@ class _Saving:
             try:
                 async with aclosing(checked.blocks(start, stop, known)) as blocks:
                     async for block in blocks:
-                        await to_the_end(asyncio.to_thread(self._partial.write, block.start, block.pieces))
-                        self._here[block.start // BLOCK_SIZE] = 1
+                        await writing.give(self._write, block)
                         await hash_.took(block)
             finally:
                 if (rest := checked.rest) is not None:  # less than a MiB, which need not come again
                     with suppress(OSError):
                         await to_the_end(asyncio.to_thread(self._partial.write, rest.start, rest.pieces))
 
-
-class _Following:
-    """The SHA-512 of a file that grows, in order: of blocks as they come, or read again where they came too early."""
-
-    def __init__(self, partial: Partial, here: bytearray, size: int) -> None:
-        self._partial = partial
-        self._here = here
-        self._size = size
-        self._hash = hashlib.sha512()
-        self._position = 0
-        self._work: asyncio.Future[None] | None = None  # on the newest block that came in order
-        self._catching_up: asyncio.Task[None] | None = None
-
-    async def took(self, block: Block) -> None:
-        """The block is written. It is hashed while the next one comes."""
-        if self._catching_up is not None and not self._catching_up.done():
-            return
-        if block.start != self._position:
-            self.follow()
-            return
-        await self._idle()
-        self._position += block.size
-        self._work = asyncio.get_running_loop().run_in_executor(None, self._update, block)
-
-    def follow(self) -> None:
-        """Hash what is here and was passed by, from the file."""
-        if self._is_here() and (self._catching_up is None or self._catching_up.done()):
-            self._catching_up = asyncio.create_task(self._catch_up())
-
-    async def digest(self) -> Digest:
-        """Of all of it, which is here."""
-        if self._catching_up is not None:
-            await self._catching_up
-        await self._catch_up()
-        await self._idle()
-        assert self._position == self._size
-        return Digest(self._hash.digest())
-
-    async def close(self) -> None:
-        if self._catching_up is not None:
-            self._catching_up.cancel()
-        waiting = [each for each in (self._catching_up, self._work) if each is not None]
-        await asyncio.gather(*waiting, return_exceptions=True)
-
-    def _is_here(self) -> bool:
-        return self._position < self._size and bool(self._here[self._position // BLOCK_SIZE])
-
-    async def _catch_up(self) -> None:
-        await self._idle()
-        while self._is_here():
-            size = min(BLOCK_SIZE, self._size - self._position)
-            await to_the_end(asyncio.to_thread(self._read, self._position, size))
-            self._position += size
-
-    async def _idle(self) -> None:
-        if self._work is not None:
-            await self._work
-
-    def _read(self, start: int, size: int) -> None:
-        self._hash.update(self._partial.read(start, size))
-
-    def _update(self, block: Block) -> None:
-        for piece in block.pieces:
-            self._hash.update(piece)
+    def _write(self, block: Block) -> None:
+        self._partial.write(block.start, block.pieces)
+        self._here[block.start // BLOCK_SIZE] = 1

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import catalogues, checked, latency, transfers
+from tests.bench import catalogues, checked, latency, moving, transfers
 from tests.bench.case import Case, Outcome, run
 from tests.bench.peers import Casd, Nginx, nginx_binary
 from tests.bench.report import as_json, lines, load_average, place, target_lines
@@ -18,6 +18,7 @@ from tests.bench.targets import judge
 
 FULL = transfers.Sizes(large_bytes=1 << 30, parallel_bytes=256 << 20, for_s=3.0)
 QUICK = transfers.Sizes(large_bytes=8 << 20, parallel_bytes=1 << 20, for_s=0.15)
+QUICK_MOVED = 256 << 20  # by whole commands: less than this is their start
 FULL_CATALOGUES = [10_000, 100_000, 1_000_000]
 QUICK_CATALOGUES = [100, 1000]
 SLOW_S = 4.0
@@ -72,6 +73,13 @@ def measured(root: Path, rounds: int, only: list[str], quick: bool) -> Iterator[
             yield from run(chosen, rounds)
         finally:
             checking.stop()
+    mover = moving.Moving(root / "moving", QUICK_MOVED if quick else FULL.large_bytes)
+    if chosen := wanted(moving.cases(mover), only):
+        try:
+            mover.prepare()
+            yield from run(chosen, rounds)
+        finally:
+            mover.stop()
     filled = catalogues.Catalogues(
         root, QUICK_CATALOGUES if quick else FULL_CATALOGUES, (QUICK if quick else FULL).for_s
     )

@@ -23,6 +23,7 @@ METRICS = {
     "cpu_s": Metric("CPU s/{unit}", "{:.3g}"),
     "client": Metric("client cores", "{:.2f}"),
     "seconds": Metric("s", "{:.3f}"),
+    "client_s": Metric("client CPU s", "{:.2f}"),
     "p50_ms": Metric("p50 ms", "{:.2f}"),
     "p99_ms": Metric("p99 ms", "{:.2f}"),
     "memory_mib": Metric("added MiB", "{:.1f}"),

@@ -9,6 +9,7 @@ from tests.bench.catalogues import NUMBERED
 from tests.bench.catalogues import TARGETS as KINDS
 from tests.bench.figures import Spread, column, lower_limit, ratios, spread
 from tests.bench.latency import SLOW_CLIENTS
+from tests.bench.moving import DOWN, UP
 from tests.bench.transfers import RANGE_SIZES_KIB
 
 Samples: TypeAlias = Mapping[str, Sequence[Sample]]
@@ -56,9 +57,9 @@ def judge(outcomes: Sequence[Outcome]) -> list[Judged]:
     ]
 
 
-def beside(metric: str, theirs: str) -> Callable[[Samples], Sequence[float]]:
+def beside(metric: str, theirs: str, ours: str = "casd") -> Callable[[Samples], Sequence[float]]:
     """casd's figure as a part of another side's, round by round."""
-    return lambda samples: ratios(column(samples["casd"], metric), column(samples[theirs], metric))
+    return lambda samples: ratios(column(samples[ours], metric), column(samples[theirs], metric))
 
 
 def put_rate(samples: Samples) -> Sequence[float]:
@@ -112,6 +113,9 @@ def all_targets() -> list[Target]:
     for direction in ("GET", "PUT"):
         case = f"memory of {SLOW_CLIENTS} slow {direction}s"
         found.append(Target(case, "MiB added", own("memory_mib"), 64.0, False))
+    found.append(Target(UP, "of curl -T's time, casd put", beside("seconds", "curl"), 1.15, False))
+    found.append(Target(UP, "of curl -T's time, tus", beside("seconds", "curl", "tus"), 1.15, False))
+    found.append(Target(DOWN, "of curl's time, casd get", beside("seconds", "curl"), 1.15, False))
     for kind in KINDS:
         found.append(Target(kind, "of the smallest catalogue's CPU", growth("cpu_s"), FLAT, False))
     for kind in NUMBERED:
