@@ -134,7 +134,10 @@ class Uploads:
             return upload if await self._has_bytes(upload) else await self._forget_lost(principal, uuid, driver)
         if not session.turn.yields_to(Asker(principal.token, driver)):
             return session.upload
-        async with self.turn(principal, uuid, driver=driver) as session:
+        try:
+            async with self.turn(principal, uuid, driver=driver) as session:
+                return session.upload
+        except UploadBusy:  # another client was quicker, and goes on while this one is told
             return session.upload
 
     async def _has_bytes(self, upload: Upload) -> bool:

@@ -160,6 +160,21 @@ async def test_another_client_is_told_what_is_recorded_and_may_not_interfere(hou
     assert await sender.end() == 3
 
 
+async def test_who_asks_is_told_though_another_client_was_quicker_to_go_on(house: House) -> None:
+    upload = await house.create()
+    older = await Sender(house, upload, 0).began()
+    await older.send(b"abc")
+    quicker = Sender(house, upload, 3, driver="quicker")
+    await loop_turns(10)
+
+    asked = await house.uploads.upload(ALICE, upload.uuid, "asking")
+
+    await is_cut_off(older, 3)
+    assert asked.offset == 3
+    await quicker.send(b"def")
+    assert await quicker.end() == 6
+
+
 async def test_another_client_takes_over_when_nothing_has_arrived_for_some_time(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
