@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import Daemon
 from tests.crash.asking import Answer, ask, collect, data_of, eventually, listed_blobs
+from tests.crash.beside import DAMAGES
 from tests.crash.folder import (
     CATALOGUE,
     check_catalogue,
@@ -53,6 +54,11 @@ def faulty(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 def put_metadata(daemon: Daemon, uuid: str, value: str) -> Answer:
     return ask(daemon, "PUT", f"/v1/blobs/{uuid}/metadata/key", b'{"value": "%s"}' % value.encode())
+
+
+def describe(daemon: Daemon, name: str) -> Answer:
+    headers = {"Content-Type": "application/json"}
+    return ask(daemon, "PATCH", f"/v1/name-info/default/{name}", b'{"metadata": {"key": "new"}}', headers)
 
 
 # -- the payload's side ---------------------------------------------------------------------------------------------
@@ -286,6 +292,27 @@ def test_a_download_that_cannot_be_read_on_never_looks_complete(faulty: Daemon) 
     assert data_of(faulty, uuid).body == data
 
 
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    ("calls", "error"), [(RENAMES, "EIO"), ("fsync", "EIO"), ("fsync", "ENOSPC"), ("fdatasync", "EIO")]
+)
+def test_a_damaged_payload_that_cannot_be_put_away_is_never_sent_and_heals_by_storing_it_again(
+    faulty: Daemon, tmp_path: Path, calls: str, error: str, damage: Callable[[Path], None]
+) -> None:
+    data = new_bytes(faulty, SMALL)
+    uuid = as_blob(faulty, data).headers["Casd-Blob"]
+    damage(payload_path(faulty.data, sha512(data)))
+
+    with failing(faulty, calls, error):
+        assert data_of(faulty, uuid).status >= 500
+        assert data_of(faulty, uuid).status >= 500
+    assert data_of(faulty, uuid).status >= 500
+
+    retry_durably(faulty, as_blob, data, tmp_path / "record", is_first_in_shard=False)
+    assert data_of(faulty, uuid).body == data
+    assert ask(faulty, "GET", f"/v1/blobs/{uuid}").json["state"] == "created"
+
+
 # -- the catalogue's side -------------------------------------------------------------------------------------------
 
 COMMIT_FAULTS = [("fdatasync", "EIO", 500), ("pwrite64", "EIO", 500), ("pwrite64", "ENOSPC", 507)]
@@ -302,7 +329,9 @@ def test_what_was_in_a_commit_that_failed_did_not_happen(faulty: Daemon, call: s
         lambda: as_blob(faulty, data),
         lambda: as_name(faulty, data),
         lambda: ask(faulty, "PUT", f"/v1/names/default/{name}?blob={uuid}"),
+        lambda: ask(faulty, "POST", f"/v1/blobs?blob={uuid}&namespace=default"),
         lambda: put_metadata(faulty, uuid, "new"),
+        lambda: describe(faulty, hidden),
         lambda: ask(faulty, "DELETE", f"/v1/blobs/{uuid}"),
         lambda: ask(faulty, "DELETE", f"/v1/names/default/{hidden}"),
         lambda: ask(faulty, "DELETE", f"/v1/names/default/{hidden}?purge=1"),
@@ -321,6 +350,8 @@ def test_what_was_in_a_commit_that_failed_did_not_happen(faulty: Daemon, call: s
     blob = ask(faulty, "GET", f"/v1/blobs/{uuid}").json
     assert blob["holds_itself"]
     assert blob["metadata"] == {"key": "old"}
+    assert ask(faulty, "GET", f"/v1/name-info/default/{hidden}").json["metadata"] == {}
+    assert [other["uuid"] for other in listed_blobs(faulty) if other["sha512"] == blob["sha512"]] == [uuid]
 
 
 @pytest.mark.parametrize(("call", "error", "status"), COMMIT_FAULTS)
