@@ -323,8 +323,9 @@ class BlobStore:
         *,
         guard: Guard = NO_GUARD,
         naming: Naming = NO_NAMING,
+        about: Description | None = None,
     ) -> Version:
-        """The next version of the name, holding a blob that is there. The rest as in `publish`.
+        """The next version of the name, holding a blob that is there; with `about`, one of its bytes. As `publish`.
 
         Raises BlobNotFound unless the caller is a member of the blob's namespace, or if its bytes are damaged,
         NamespaceNotFound, Forbidden, PreconditionFailed.
@@ -332,9 +333,9 @@ class BlobStore:
         await self.writable_namespace(principal, namespace)
         if (await self.members_blob(principal, blob)).state is BlobState.ERROR:
             raise BlobNotFound(f"the bytes of blob {blob} are damaged: send them again")
-        new = NewBlob(self.new_uuid(), namespace, DEFAULT_CONTENT_TYPE)
-        now, until = self.now(), self._keep_until()
-        return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming)
+        new = self._new_blob(namespace, about or Description())
+        now, until, as_new = self.now(), self._keep_until(), about is not None
+        return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming, as_new=as_new)
 
     async def hide(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> Version:
         """A delete marker. Raises NameNotFound if the name is absent or hidden."""

@@ -30,12 +30,14 @@ from casd.expiry import Rules
 from casd.locks import DigestLocks
 from casd.model import BlobState, Role
 from casd.payloads.local import LocalPayloads
+from casd.repair import Repair
 from casd.store import BlobStore, Description
 from casd.upkeep import Upkeep
 from casd.uploads import NewUpload, Uploads
 from tests.contracts.oracle import digest_of
 from tests.fakes import Clock
 from tests.payloads.local_backend import path_of
+from tests.web.house import rounds_of
 
 GRACE = timedelta(hours=1)
 HIDDEN = timedelta(hours=3)
@@ -142,7 +144,8 @@ class StoreMachine(RuleBasedStateMachine):
         await self.uploads.start()
         self.stack.push_async_callback(self.uploads.close)
         rules = Rules(grace=GRACE, hidden=HIDDEN, ended=timedelta(days=30))
-        self.upkeep = Upkeep(payloads, self.catalogue, locks, self.uploads, rules, self.clock)
+        rounds, repairs = rounds_of(self.store), Repair(self.store, [])
+        self.upkeep = Upkeep(payloads, self.catalogue, locks, self.uploads, rules, self.clock, rounds, repairs)
         self.stack.push_async_callback(self.upkeep.close)
 
     def teardown(self) -> None:

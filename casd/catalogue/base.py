@@ -95,10 +95,13 @@ class Catalogue(CatalogueReads, Protocol):
         now: datetime,
         keep_until: datetime,
         naming: Naming = NO_NAMING,
+        *,
+        as_new: bool = False,
     ) -> Version:
         """The next version of the name, holding `blob`; of another namespace, a copy of it, made as `new`.
 
-        A copy has content type and filename, not metadata. `naming` as in `publish`. Raises BlobNotFound,
+        A copy has content type and filename, not metadata; with `as_new` it is made in any case, and has those of
+        `new`. `naming` as in `publish`. Raises BlobNotFound,
         NamespaceNotFound, PreconditionFailed.
         """
 

@@ -81,6 +81,6 @@ def hints(error: CasdError | OSError) -> list[str]:
 
 
 def _for_answer(status: int, code: str) -> int:
-    if code == "digest-mismatch":
+    if code in ("digest-mismatch", "payload-damaged", "payload-missing", "payload-unreadable"):
         return DAMAGED
     return {400: USAGE, 401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 410: NOT_FOUND}.get(status, FAILED)

@@ -79,7 +79,7 @@ def _tell(finding: Finding, repair: bool) -> None:
         for line in hit_lines(finding.hit):
             click.echo(f"          {line}")
     if not repair or finding.outcome.value == "left":
-        click.echo(f"          --repair {printable(finding.way_out)}")
+        click.echo(f"          to mend it: {printable(finding.way_out)}")
 
 
 def _tell_summary(checked: Checked, repair: bool) -> None:

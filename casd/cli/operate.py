@@ -51,20 +51,20 @@ def _facts(status: Status) -> dict[str, str | None]:
         "uploads": _uploads_told(status.uploads),
         "load": f"{counted(queues['connections'], 'connection')}, {counted(queues['requests'], 'request')}, "
         f"{counted(queues['transfers'], 'transfer')}, {counted(queues['catalogue_writes'], 'catalogue write')} waiting",
-        "unchecked": _unchecked_told(status),
+        "checked": _checked_told(status),
         **{f"last {kind}": _run_told(run) for kind, run in status.upkeep.items()},
     }
 
 
-def _unchecked_told(status: Status) -> str | None:
+def _checked_told(status: Status) -> str | None:
     """How old the oldest check is: until then at least, all was right."""
     ages = {
-        "for": status.scrub.get("oldest_checked_at"),
-        "deeply for": status.scrub.get("oldest_deep_checked_at"),
+        "": status.scrub.get("oldest_checked_at"),
+        "by SHA-512 within ": status.scrub.get("oldest_deep_checked_at"),
     }
     now = status.started_at + timedelta(seconds=status.uptime_s)
-    told = [f"{what} {human_span((now - at).total_seconds())}" for what, at in ages.items() if at is not None]
-    return f"no payload {', '.join(told)} or longer" if told else None
+    told = [f"{what}{human_span((now - at).total_seconds())}" for what, at in ages.items() if at is not None]
+    return f"all payloads within {', '.join(told)}" if told else None
 
 
 def _uploads_told(uploads: Mapping[str, int]) -> str:

@@ -160,7 +160,8 @@ def store(
 ) -> Stored:
     """FILE is stored, with a bar while it goes. Raises InvalidInput for a name that no command would take for one."""
     from casd.cli.errand import Described, checked, send, was_there
-    from casd.client import guessed_type, own_filename
+    from casd.client import Refused, guessed_type, own_filename
+    from casd.client.uploading import SMALL_BYTES
 
     if name is not None:
         checked(name)
@@ -176,9 +177,10 @@ def store(
             try:
                 async with _source(file) as source:
                     result = await send(client, where, source, described, shown, moving)
-            except BaseException:
-                if file != STANDARD_STREAM and moving.arrived:
-                    invocation.kept = f"{human_size(moving.arrived)} of {human_size(moving.total or 0)} were sent"
+            except BaseException as error:
+                is_refused = isinstance(error, Refused) and error.status < 500  # which keeps nothing
+                if moving.arrived and moving.total and moving.total > SMALL_BYTES and not is_refused:
+                    invocation.kept = f"{human_size(moving.arrived)} of {human_size(moving.total)} were sent"
                 raise
             return Stored(result, was_there(moving))
 

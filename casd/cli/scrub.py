@@ -32,19 +32,21 @@ def scrub(context: click.Context, invocation: Invocation, deep: bool, dry_run: b
     goes on when this command is interrupted: `casd status` tells how far it is.
     """
 
-    async def run(client: Client) -> Scrubbed:
-        return await client.operations.scrub(deep=deep, dry_run=dry_run)
+    async def run(client: Client) -> tuple[Scrubbed, int]:
+        report = await client.operations.scrub(deep=deep, dry_run=dry_run)
+        return report, (await client.operations.status()).totals["quarantined_payloads"]
 
-    report = invocation.run(run)
+    report, left = invocation.run(run)
     if as_json:
         echo_json(report.json)
     else:
-        _tell_scrubbed(report)
-    is_bad = report.hurt > report.repaired or report.failed or report.catalogue_problems
+        _tell_scrubbed(report, left)
+    is_bad = left or report.hurt > report.repaired or report.failed or report.catalogue_problems
     context.exit(exits.DAMAGED if is_bad else exits.REPAIRED if report.hurt else 0)
 
 
-def _tell_scrubbed(report: Scrubbed) -> None:
+def _tell_scrubbed(report: Scrubbed, left: int) -> None:
+    """`left` payloads are marked as damaged now, those that were before this run included."""
     for problem in report.catalogue_problems:
         click.echo(f"the catalogue is damaged: {printable(problem)}")
     for finding in report.findings:
@@ -56,11 +58,12 @@ def _tell_scrubbed(report: Scrubbed) -> None:
         "wrong block lists rewritten": report.rewritten,
         "not judged, the daemon's log tells why": report.failed,
         "repaired": report.repaired,
+        "known as damaged already": max(0, left - report.hurt + report.repaired) if not report.is_dry_run else left,
     }
     found = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     read = f"{counted(report.payloads, 'payload')}, {human_size(report.bytes)} read"
     click.echo(f"{read}; {found or 'nothing wrong'}")
-    if report.hurt > report.repaired and not report.is_dry_run:
+    if left:
         click.echo("`casd quarantine ls` shows what was kept; storing the bytes again, or `casd repair`, heals them")
 
 

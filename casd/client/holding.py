@@ -19,7 +19,6 @@ from casd.model import Digest
 
 ASKED_AT_ONCE = 1000  # the daemon's own limit
 TRIED = 5  # blobs of the same bytes; those of a namespace that we may only read cannot be bound
-PASSING_S = 3600  # how long a blob lives that only carries filename and type over to a name, if we die in between
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +82,16 @@ class Holdings:
         return None
 
     async def _named(self, blob: Blob, destination: Destination, name: str) -> tuple[UUID, int | None]:
-        if _is_alike(blob, destination):
-            return await self._bind(blob, destination.namespace, name)
-        # A bind takes over filename and type of the blob. Of others, a blob is made that lasts until it is bound.
-        passing = await self._post(blob, destination, PASSING_S)
-        bound = await self._bind(passing, destination.namespace, name)
-        await self._transport.json("DELETE", f"/v1/blobs/{passing.uuid}")  # its own hold; the version's stays
-        return bound
-
-    async def _bind(self, blob: Blob, namespace: str, name: str) -> tuple[UUID, int | None]:
-        path = name_path("/v1/names", namespace, name)
+        namespace, path = destination.namespace, name_path("/v1/names", destination.namespace, name)
+        query: dict[str, str | int | None] = {"blob": str(blob.uuid)}
+        headers = {}
+        if not _is_alike(blob, destination):  # the version gets a blob of its own, with filename and type as told here
+            query["copy"], query["filename"] = 1, destination.filename
+            headers["Content-Type"] = destination.content_type
         before = await self._versions(blob.digest, namespace, name)
         while True:
             try:
-                version = values.version(await self._transport.json("PUT", path, {"blob": str(blob.uuid)}))
+                version = values.version(await self._transport.json("PUT", path, query, headers))
                 return (version.blob or blob).uuid, version.number
             except ConnectionLost as error:
                 await self._patience.after(error)

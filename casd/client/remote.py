@@ -71,9 +71,7 @@ class Remote:
         try:
             async with await self.transport.open("HEAD", self._path, self._asked) as response:
                 self._fix(response)
-        except Refused as error:
-            if error.status != 404:
-                raise
+        except Refused:
             # The answer to a HEAD has no body to say why: the same is asked with one.
             async with await self.whole():
                 pass

@@ -85,8 +85,11 @@ class Checked:
         before, begin = os.times(), time.monotonic()
         subprocess.run([*HASHES[tool], file], check=True, stdout=subprocess.DEVNULL)
         seconds, after = time.monotonic() - begin, os.times()
+        # Differences of floats: a run of no tick at all can come out below zero.
         used_s = after.children_user + after.children_system - before.children_user - before.children_system
-        return rated(self._sizes.large_gib, seconds, used_s, 0.0)
+        return rated(
+            self._sizes.large_gib, seconds, max(0.0, used_s), 0.0
+        )  # os.times counts in ticks of 10 ms, as floats
 
     def ranges(self, side: str) -> Sample:
         """64 KiB here and there, one after the other: a first touch reads the MiB around it."""

@@ -1,9 +1,12 @@
 """`casd why`: what keeps a blob."""
 
+import hashlib
+from typing import Any
 from uuid import uuid4
 
 from tests.cli.conftest import RunInside
 from tests.cli.test_browse import put
+from tests.crash.folder import payload_path
 
 
 def test_why_tells_what_keeps_a_blob_and_what_its_end_would_free(inside: RunInside, name: str) -> None:
@@ -39,3 +42,17 @@ def test_why_tells_hidden_names_and_other_blobs(inside: RunInside, name: str) ->
 
 def test_why_of_what_is_not_there_ends_in_3(inside: RunInside) -> None:
     assert inside("why", str(uuid4())).code == 3
+
+
+def test_a_name_whose_bytes_are_damaged_can_be_looked_at(inside: RunInside, daemon: Any, name: str) -> None:
+    content = uuid4().bytes
+    put(inside, name, content)
+    payload_path(daemon.data, hashlib.sha512(content).hexdigest()).write_bytes(content[:-1])
+
+    got = inside("get", name, "-")
+
+    assert (got.code, got.out) == (6, "")
+    assert "damaged" in inside("stat", name).out or "error" in inside("stat", name).out
+    assert inside("why", name).code == 0
+    put(inside, name, content)
+    assert inside("get", name, "-").code == 0

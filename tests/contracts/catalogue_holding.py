@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from datetime import timedelta
 
-from casd.catalogue.values import Holders
+from casd.catalogue.values import NO_GUARD, Holders
 from casd.model import Blob, VersionRef
 from tests.contracts.desk import ALICE, BOB, GRACE, Desk
 
@@ -90,3 +90,18 @@ class HoldingContract:
 
         assert found is not None
         assert (found.blob.holds_itself, found.blob.expires_at) == (False, None)
+
+    async def test_a_copy_that_is_bound_has_its_own_type_and_filename_and_only_its_version(self, desk: Desk) -> None:
+        blob = await desk.add(b"same")
+        new = desk.new_blob(content_type="a/new", filename="new.bin")
+
+        version = await desk.catalogue.bind(
+            blob.uuid, new, "name", NO_GUARD, None, desk.clock(), desk.keep_until, as_new=True
+        )
+
+        copy = version.blob
+        assert copy is not None
+        assert (copy.uuid, copy.digest) == (new.uuid, blob.digest)
+        assert (copy.content_type, copy.filename) == ("a/new", "new.bin")
+        assert (copy.holds_itself, copy.was_let_go, copy.version_count) == (False, False, 1)
+        assert (await desk.blob(blob.uuid)).version_count == 0

@@ -279,3 +279,17 @@ def test_a_name_that_is_absent_is_404(us: Party, method: str, path: str) -> None
 
 def test_a_changed_name_must_be_there(us: Party) -> None:
     assert us.writer.ask("PATCH", f"/v1/name-info/{us.namespace}/absent", {"shared": True}).code == "name-not-found"
+
+
+def test_a_copy_of_a_blob_can_be_bound_under_its_own_filename_and_type(us: Party) -> None:
+    blob = us.add(b"same", "?filename=old.bin")
+
+    bound = us.writer.ask(
+        "PUT", f"{us.name()}?blob={blob['uuid']}&copy=1&filename=new.txt", None, {"Content-Type": "text/plain"}
+    )
+
+    copy = bound.json["blob"]
+    assert bound.status == 201
+    assert copy["uuid"] != blob["uuid"]
+    assert (copy["filename"], copy["content_type"], copy["sha512"]) == ("new.txt", "text/plain", blob["sha512"])
+    assert us.reader.ask("GET", f"/v1/blobs/{blob['uuid']}").json == blob

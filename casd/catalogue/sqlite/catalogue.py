@@ -119,9 +119,13 @@ class SqliteCatalogue(SqliteReading):
         now: datetime,
         keep_until: datetime,
         naming: Naming = NO_NAMING,
+        *,
+        as_new: bool = False,
     ) -> Version:
         at, until, uuids = micros(now), micros(keep_until), self._new_uuid
-        return await self._writer.write(names.bind, blob, new, name, guard, published_by, at, until, uuids, naming)
+        return await self._writer.write(
+            names.bind, blob, new, name, guard, published_by, at, until, uuids, naming, as_new
+        )
 
     async def hide_name(
         self, namespace: str, name: str, guard: Guard, published_by: str | None, now: datetime

@@ -103,6 +103,7 @@ def bind(
     keep_until: int,
     new_uuid: Callable[[], UUID],
     naming: Naming,
+    as_new: bool,
 ) -> Version:
     namespace = namespace_id(db, new.namespace)
     blob_id = blobs.living_blob_id(db, blob, now)
@@ -114,8 +115,8 @@ def bind(
     owner, payload_id, content_type, filename = db.execute(
         "SELECT namespace_id, payload_id, content_type, filename FROM blob WHERE id = ?", (blob_id,)
     ).fetchone()
-    if owner != namespace:
-        copy = NewBlob(new.uuid, new.namespace, content_type, filename)
+    if as_new or owner != namespace:
+        copy = new if as_new else NewBlob(new.uuid, new.namespace, content_type, filename)
         blob_id = blobs.insert_blob(db, copy, namespace, payload_id, False, now)
     version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
     describe(db, touched, new.namespace, name, naming)

@@ -63,7 +63,9 @@ async def bind(request: web.Request, namespace: str, name: str) -> web.StreamRes
     expected = announced(request.headers.get("Repr-Digest"), None)
     if expected != ANYTHING:
         check_digests(await store.members_blob(principal, blob), expected)
-    version = await store.bind(principal, blob, namespace, name, guard=guard_of(request.headers))
+    # Bound as it is, a blob has the type and filename that it was made with; a copy has those of this request.
+    about = description(request, store) if is_flagged(request, "copy") else None
+    version = await store.bind(principal, blob, namespace, name, guard=guard_of(request.headers), about=about)
     return await created(store, version)
 
 

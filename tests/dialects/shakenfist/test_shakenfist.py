@@ -650,6 +650,7 @@ def test_uuids_are_written_in_full(us: Party) -> None:
 
 def damage(daemon: Daemon, data: bytes) -> None:
     """Change the payload where it lies, and let a reader find it: it is in quarantine then."""
+    daemon.damaged.add(hashlib.sha512(data).hexdigest())
     file = payload_file(daemon, data)
     Path(file).write_bytes(data[:-1])
 
