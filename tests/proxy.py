@@ -59,7 +59,8 @@ class Proxy:
         self._faults = list(faults)
         self._then = then
         self._all_strike = all_strike
-        self._connections: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._is_closed = False
         self.seen: list[Seen] = []
         self._stalled = asyncio.Event()
         self._ended = asyncio.Event()
@@ -79,6 +80,7 @@ class Proxy:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        self._is_closed = True
         self._server.close()
         await self._drop()
         await self._server.wait_closed()
@@ -109,14 +111,22 @@ class Proxy:
         await self._drop()
 
     async def _drop(self) -> None:
-        for task in self._connections:
+        dropped = dict(self._connections)
+        for task in dropped:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*dropped, return_exceptions=True)
+        for writer in dropped.values():  # a task that was cancelled before it began closed nothing
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._is_closed:  # accepted before the server closed, told only now
+            writer.transport.abort()
+            return
         task = asyncio.create_task(self._connection(reader, writer))
-        self._connections.add(task)
-        task.add_done_callback(self._connections.discard)
+        self._connections[task] = writer
+        task.add_done_callback(self._connections.pop)
 
     def _next_fault(self) -> Fault | None:
         if not self._faults:

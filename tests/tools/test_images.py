@@ -80,7 +80,7 @@ def nbdkit(image: Shop, url: str, command: str) -> tuple[str, ...]:
     """Serves the URL as a block device to the command alone, and asks again what did not come."""
     source = ("curl", f"url={url}", f"header={image.auth}", "timeout=2")
     patience = ("retry-request-retries=9", "retry-request-delay=1")
-    return (tool("nbdkit"), "--readonly", "--filter=retry-request", *source, *patience, "--run", command)
+    return (tool("nbdkit"), "--unix", "-", "--readonly", "--filter=retry-request", *source, *patience, "--run", command)
 
 
 async def test_nbdcopy_copies_an_image_though_each_connection_is_cut(image: Shop, tmp_path: Path) -> None:
