@@ -42,9 +42,9 @@ from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.uuids import new_uuid
 from casd.web.application import Services, build
+from casd.web.front import Front
 from casd.web.keys import Limits
 from casd.web.origin import Origins
-from casd.web.protocol import Front
 from casd.web.sources import HttpSource
 from casd.web.traffic import ConnectionLimits, Traffic
 from casd.web.transmit import Transmitter

@@ -1,29 +1,24 @@
-"""One connection: what aiohttp leaves out. Deadlines for heads and slow readers, caps, `Expect`, half-closing, drain.
+"""One connection: what aiohttp leaves out. Deadlines for heads and slow readers, caps, half-closing, lingering, drain.
 
-aiohttp 3.14.5 has no deadline for a request's head, answers `Expect` before any middleware runs (and before a 404),
-logs a traceback for heads that do not parse, gives no answer to a client that has closed its own side, takes HTTP/0.9
-and 2.0 for its own, loses what comes behind a request with `Upgrade: h2c`, and its shutdown drops body bytes of
-running requests.
+aiohttp 3.14.5 has no deadline for a request's head, logs a traceback for heads that do not parse, gives no answer to a
+client that has closed its own side, and its shutdown drops body bytes of running requests. What it takes for a head
+that is none stands in `heads.py`, how requests are made in `front.py`.
 """
 
 import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Mapping
 from typing import Any, cast
 
-from aiohttp import hdrs, web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http_exceptions import BadStatusLine
+from aiohttp import web
 from aiohttp.http_parser import RawRequestMessage
-from aiohttp.http_writer import HttpVersion10, HttpVersion11
-from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
+from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from casd.web.errors import RouteError, bare_problem, problem
-from casd.web.keys import ENDING, EXPECTATION, REQUEST_ID, Ending
+from casd.web.heads import hides_what_follows, refuse_versions
+from casd.web.keys import ENDING, REQUEST_ID, Ending
 from casd.web.request_log import told
 from casd.web.traffic import READ_BUFFER_BYTES, Traffic
 
@@ -37,7 +32,6 @@ LINGER_IDLE_S = 2.0
 LINGER_BYTES = 64 << 20
 TOO_MANY = RouteError(503, "too-many-connections", "casd has all the connections it may have; come back in a second")
 TOO_SLOW = RouteError(408, "head-timeout", "the request's head did not arrive in time")
-VERSIONS = (HttpVersion10, HttpVersion11)
 
 
 class Connection(RequestHandler):
@@ -146,40 +140,15 @@ class Connection(RequestHandler):
             return
         known = len(self._messages)
         super().data_received(data)
-        self._refuse_version()
-        self._end_behind_upgrade(known, data)
+        refuse_versions(self._messages)
+        if len(self._messages) > known and hides_what_follows(self._messages, known, data):
+            message, _ = self._messages[-1]
+            self._last_message = cast(RawRequestMessage, message)
         self._end_broken_body()
         if self._messages or self in self._traffic.busy:
             self._stop_head_timer()
         elif data and self._head_timer is None and self._waiter is not None:
             self._start_head_timer()  # the first bytes of a next head, not the rest of a body that nobody wants
-
-    def _refuse_version(self) -> None:
-        """A head of another HTTP is none: aiohttp would answer `HTTP/0.9 200 OK`."""
-        for at, (message, _) in enumerate(self._messages):
-            if not isinstance(message, _ErrInfo) and message.version not in VERSIONS:
-                refusal = _ErrInfo(400, BadStatusLine("a version of HTTP that casd does not speak"), "")
-                while len(self._messages) > at:
-                    self._messages.pop()
-                self._messages.append((refusal, EMPTY_PAYLOAD))
-                return
-
-    def _end_behind_upgrade(self, known: int, data: bytes) -> None:
-        """No request is taken behind one that asks for another protocol, unless surely none has come yet.
-
-        aiohttp's parser stops there, and forgets what else stood in `data` (but for WebSocket). Nobody could tell
-        where the next head begins.
-        """
-        if len(self._messages) <= known:
-            return
-        message, body = self._messages[-1]
-        if isinstance(message, _ErrInfo) or not message.upgrade or message.method == hdrs.METH_CONNECT:
-            return
-        if message.headers.get(hdrs.UPGRADE, "").lower() == "websocket":
-            return
-        is_last_in_data = data[:1] not in (b"\r", b"\n") and data.find(b"\r\n\r\n") == len(data) - 4
-        if not (is_last_in_data and body is EMPTY_PAYLOAD and len(self._messages) == known + 1):
-            self._last_message = message
 
     def _end_broken_body(self) -> None:
         """A body whose framing breaks fails where it is being read; no other request is taken from this connection.
@@ -345,56 +314,3 @@ class Connection(RequestHandler):
             self.close()
         finally:
             self._dropped_body = None
-
-
-class Front:
-    """Makes connections: `connect` is a protocol factory for `loop.create_server`."""
-
-    def __init__(self, server: web.Server, traffic: Traffic) -> None:
-        """`server` is that of an AppRunner that is set up; its requests are made here from now on."""
-        self._server = server
-        self._traffic = traffic
-        self._loop = asyncio.get_running_loop()
-        self._make_request = server.request_factory
-        server.request_factory = self._request
-
-    def connect(self) -> Connection:
-        return Connection(self._server, self._traffic, self._loop)
-
-    def _request(
-        self,
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: RequestHandler,
-        writer: AbstractStreamWriter,
-        task: "asyncio.Task[None]",
-    ) -> web.BaseRequest:
-        """The request, with its expectation set aside: aiohttp would answer it before asking anybody."""
-        headers = one_line_each(message.headers)
-        expectation = headers.pop(hdrs.EXPECT, "")
-        request = self._make_request(
-            message._replace(path=origin_form(message.path), headers=CIMultiDictProxy(headers)),
-            payload,
-            protocol,
-            writer,
-            task,
-        )
-        # HTTP/1.0 has no interim answers, so its clients do not mean it (RFC 9110, 10.1.1).
-        request[EXPECTATION] = expectation if message.version >= HttpVersion11 else ""
-        cast(Connection, protocol).request_begins(message)
-        return request
-
-
-def origin_form(target: str) -> str:
-    """Path and query of a request's target; the absolute form is for servers to take too (RFC 9112, 3.2.2)."""
-    if target.startswith("/") or "://" not in target.partition("?")[0]:
-        return target
-    return "/" + target.partition("://")[2].partition("/")[2]
-
-
-def one_line_each(headers: Mapping[str, str]) -> CIMultiDict[str]:
-    """The lines of one field joined (RFC 9110, 5.3), so that nobody obeys the first of two and never sees the other."""
-    joined: CIMultiDict[str] = CIMultiDict()
-    for name, value in headers.items():
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
-    return joined

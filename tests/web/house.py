@@ -33,9 +33,9 @@ from casd.uploads import Uploads
 from casd.uuids import new_uuid
 from casd.web.application import Services, build
 from casd.web.dialect import Dialect
+from casd.web.front import Front
 from casd.web.keys import Limits
 from casd.web.origin import Origins
-from casd.web.protocol import Front
 from casd.web.traffic import ConnectionLimits, Traffic
 from casd.web.transmit import Transmitter
 
