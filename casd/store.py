@@ -26,26 +26,22 @@ from casd.errors import (
 from casd.judging import Judge
 from casd.locks import DigestLocks
 from casd.model import (
-    JSON,
     Blob,
     BlobState,
     Digest,
     Expected,
     Guard,
-    NameInfo,
     Namespace,
     Naming,
     NewBlob,
     Receipt,
     VerifyReads,
     Version,
-    VersionRef,
 )
 from casd.payloads.base import ANYTHING, PayloadStore, Staged
 from casd.tasks import to_the_end
 from casd.verified import VerifiedPayload, VerifiedReads
 
-METADATA_LIMIT_BYTES = 1 << 20  # of one blob, keys and values together
 DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 R = TypeVar("R")
@@ -245,7 +241,7 @@ class BlobStore:
         new = self._new_blob(namespace, about)
 
         async def record() -> Blob:
-            return await self.catalogue.add_blob(new, receipt, self.now(), self._keep_until(), finishes)
+            return await self.catalogue.add_blob(new, receipt, self.now(), self.keep_until(), finishes)
 
         return await self._commit(staged, receipt, record)
 
@@ -278,7 +274,7 @@ class BlobStore:
                 guard,
                 principal.name,
                 self.now(),
-                self._keep_until(),
+                self.keep_until(),
                 finishes,
                 naming,
             )
@@ -304,7 +300,8 @@ class BlobStore:
     def _new_blob(self, namespace: str, about: Description) -> NewBlob:
         return NewBlob(self.new_uuid(), namespace, about.content_type, about.filename, about.expires_at)
 
-    def _keep_until(self) -> datetime:
+    def keep_until(self) -> datetime:
+        """Until when a payload is kept that is stored, asked for or let go now."""
         return self.now() + self.grace
 
     # -- names --------------------------------------------------------------------------------------------
@@ -334,65 +331,5 @@ class BlobStore:
         if (await self.members_blob(principal, blob)).state is BlobState.ERROR:
             raise BlobNotFound(f"the bytes of blob {blob} are damaged: send them again")
         new = self._new_blob(namespace, about or Description())
-        now, until, as_new = self.now(), self._keep_until(), about is not None
+        now, until, as_new = self.now(), self.keep_until(), about is not None
         return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming, as_new=as_new)
-
-    async def hide(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> Version:
-        """A delete marker. Raises NameNotFound if the name is absent or hidden."""
-        await self.writable_namespace(principal, namespace)
-        return await self.catalogue.hide_name(namespace, name, guard, principal.name, self.now())
-
-    async def undelete(self, principal: Principal, namespace: str, name: str) -> Version:
-        """Remove the newest marker and return the newest version. Raises NameNotFound, Conflict."""
-        await self.writable_namespace(principal, namespace)
-        return await self.catalogue.undelete(namespace, name, self.now(), self._keep_until())
-
-    async def remove_version(
-        self, principal: Principal, namespace: str, name: str, number: int, *, guard: Guard = NO_GUARD
-    ) -> Version:
-        """Remove one version, or a marker. Raises VersionNotFound, and PreconditionFailed by that version."""
-        await self.writable_namespace(principal, namespace)
-        return await self.catalogue.remove_version(namespace, name, number, self.now(), self._keep_until(), guard)
-
-    async def withdraw(self, principal: Principal, blob: UUID) -> VersionRef:
-        """Remove the one version that holds the blob; no older one takes its place: the name is hidden then.
-
-        Raises BlobNotFound, Forbidden, and Conflict if several versions hold it.
-        """
-        await self.writable_blob(principal, blob)
-        return await self.catalogue.withdraw(blob, principal.name, self.now(), self._keep_until())
-
-    async def rename(self, principal: Principal, namespace: str, name: str, new_name: str) -> None:
-        """The name with all its versions is called otherwise. Raises NameNotFound, Conflict."""
-        await self.writable_namespace(principal, namespace)
-        await self.catalogue.rename_name(namespace, name, new_name)
-
-    async def limit_versions(self, principal: Principal, namespace: str, name: str, keep_versions: int) -> NameInfo:
-        """The name keeps so many versions from now on, and older ones are gone. Raises NameNotFound."""
-        await self.writable_namespace(principal, namespace)
-        return await self.catalogue.limit_versions(namespace, name, keep_versions, self.now(), self._keep_until())
-
-    async def purge(self, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> None:
-        """Remove the name with all versions. Raises NameNotFound, and PreconditionFailed by the newest."""
-        await self.writable_namespace(principal, namespace)
-        await self.catalogue.purge_name(namespace, name, self.now(), self._keep_until(), guard)
-
-    # -- blobs --------------------------------------------------------------------------------------------
-
-    async def delete(self, principal: Principal, uuid: UUID) -> Blob | None:
-        """Drop the blob's own hold; the blob if a version still holds it, else None.
-
-        Raises BlobNotFound, Forbidden, and Conflict if versions were all it had.
-        """
-        await self.writable_blob(principal, uuid)
-        return await self.catalogue.drop_own_hold(uuid, self.now(), self._keep_until())
-
-    async def set_metadata(self, principal: Principal, uuid: UUID, key: str, value: JSON) -> None:
-        """Raises BlobNotFound, Forbidden, TooLarge."""
-        await self.writable_blob(principal, uuid)
-        await self.catalogue.set_metadata(uuid, key, value, METADATA_LIMIT_BYTES, self.now())
-
-    async def delete_metadata(self, principal: Principal, uuid: UUID, key: str) -> None:
-        """Raises BlobNotFound, Forbidden, MetadataKeyNotFound."""
-        await self.writable_blob(principal, uuid)
-        await self.catalogue.delete_metadata(uuid, key, self.now())

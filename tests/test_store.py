@@ -13,6 +13,7 @@ from uuid import UUID
 
 import pytest
 
+from casd import changes
 from casd.auth import Principal, new_secret, principal_of, secret_hash
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.errors import (
@@ -209,18 +210,18 @@ async def test_who_may_write(house: House, who: Principal, write: type[CasdError
     store, absent = house.store, NamespaceNotFound if write is BlobNotFound else write
 
     assert await outcome(store.writable_blob(who, blob.uuid)) is write
-    assert await outcome(store.set_metadata(who, blob.uuid, "k", 1)) is write
+    assert await outcome(changes.set_metadata(store, who, blob.uuid, "k", 1)) is write
     assert await outcome(house.publish(who=who)) is absent
     assert await outcome(house.add(who=who)) is absent
     assert await outcome(store.bind(who, blob.uuid, "alice", "bound")) is absent
     await house.publish("there")
-    assert await outcome(store.hide(who, "alice", "there")) is absent
-    assert await outcome(store.undelete(who, "alice", "there")) is (absent or None)
-    assert await outcome(store.remove_version(who, "alice", "there", 1)) is absent
+    assert await outcome(changes.hide(store, who, "alice", "there")) is absent
+    assert await outcome(changes.undelete(store, who, "alice", "there")) is (absent or None)
+    assert await outcome(changes.remove_version(store, who, "alice", "there", 1)) is absent
     await house.publish("there")
-    assert await outcome(store.purge(who, "alice", "there")) is absent
-    assert await outcome(store.delete_metadata(who, blob.uuid, "k")) is write
-    assert await outcome(store.delete(who, blob.uuid)) is (write if write else None)
+    assert await outcome(changes.purge(store, who, "alice", "there")) is absent
+    assert await outcome(changes.delete_metadata(store, who, blob.uuid, "k")) is write
+    assert await outcome(changes.delete(store, who, blob.uuid)) is (write if write else None)
 
 
 async def test_binding_wants_membership_of_the_blobs_namespace_and_not_only_the_right_to_read(house: House) -> None:
@@ -244,8 +245,8 @@ async def test_what_is_absent_and_what_is_not_ones_own_answer_alike(house: House
         lambda ns, uuid, digest: store.readable_blob(None, uuid),
         lambda ns, uuid, digest: store.members_blob(BOB, uuid),
         lambda ns, uuid, digest: store.writable_blob(BOB, uuid),
-        lambda ns, uuid, digest: store.delete(BOB, uuid),
-        lambda ns, uuid, digest: store.set_metadata(BOB, uuid, "k", 1),
+        lambda ns, uuid, digest: changes.delete(store, BOB, uuid),
+        lambda ns, uuid, digest: changes.set_metadata(store, BOB, uuid, "k", 1),
         lambda ns, uuid, digest: store.bind(BOB, uuid, "bob", "x"),
         lambda ns, uuid, digest: store.readable_payload(BOB, digest),
         lambda ns, uuid, digest: store.readable_payload(None, digest),
@@ -254,10 +255,10 @@ async def test_what_is_absent_and_what_is_not_ones_own_answer_alike(house: House
         lambda ns, uuid, digest: store.readable_version(BOB, ns, NAME),
         lambda ns, uuid, digest: store.readable_version(BOB, ns, NAME, number=1),
         lambda ns, uuid, digest: store.readable_version(BOB, ns, NAME, as_of=NOW),
-        lambda ns, uuid, digest: store.hide(BOB, ns, NAME),
-        lambda ns, uuid, digest: store.purge(BOB, ns, NAME),
-        lambda ns, uuid, digest: store.remove_version(BOB, ns, NAME, 1),
-        lambda ns, uuid, digest: store.undelete(BOB, ns, NAME),
+        lambda ns, uuid, digest: changes.hide(store, BOB, ns, NAME),
+        lambda ns, uuid, digest: changes.purge(store, BOB, ns, NAME),
+        lambda ns, uuid, digest: changes.remove_version(store, BOB, ns, NAME, 1),
+        lambda ns, uuid, digest: changes.undelete(store, BOB, ns, NAME),
         lambda ns, uuid, digest: store.bind(BOB, own.uuid, ns, NAME),
     ]
 
@@ -275,7 +276,7 @@ async def test_what_is_absent_and_what_is_not_ones_own_answer_alike(house: House
 
 async def test_a_version_that_is_absent_or_a_marker_is_not_found(house: House) -> None:
     await house.publish()
-    marker = await house.store.hide(ALICE, "alice", NAME)
+    marker = await changes.hide(house.store, ALICE, "alice", NAME)
     read = house.store.readable_version
 
     assert await outcome(read(ALICE, "alice", NAME)) is NameNotFound
@@ -308,7 +309,7 @@ async def test_by_digest_one_sees_the_oldest_blob_that_one_may_see_ones_own_firs
     assert await house.store.readable_payload(ADMIN, alices.digest) == alices
     await house.catalogue.update_namespace("alice", OPEN_TO_BOB, NOW)
     assert await house.store.readable_payload(BOB, alices.digest) == bobs
-    await house.store.delete(BOB, bobs.uuid)
+    await changes.delete(house.store, BOB, bobs.uuid)
     assert await house.store.readable_payload(BOB, alices.digest) == alices
 
 
@@ -455,17 +456,17 @@ def give(value: Any) -> Callable[..., Awaitable[Any]]:
 async def test_metadata_of_a_blob_has_a_limit_in_all(house: House) -> None:
     blob = await house.add()
     for number in range(15):
-        await house.store.set_metadata(ALICE, blob.uuid, f"{number:02}", "x" * 65_536)
+        await changes.set_metadata(house.store, ALICE, blob.uuid, f"{number:02}", "x" * 65_536)
 
     with pytest.raises(TooLarge):
-        await house.store.set_metadata(ALICE, blob.uuid, "one more", "x" * 65_536)
+        await changes.set_metadata(house.store, ALICE, blob.uuid, "one more", "x" * 65_536)
 
 
 async def test_deleting_a_blob_that_only_a_version_holds_is_a_conflict(house: House) -> None:
     blob = (await house.publish()).blob
 
     with pytest.raises(Conflict):
-        await house.store.delete(ALICE, blob.uuid)
+        await changes.delete(house.store, ALICE, blob.uuid)
 
     assert await house.read(await house.store.readable_blob(ALICE, blob.uuid)) == b"abc"
 

@@ -23,6 +23,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from casd import changes
 from casd.auth import Principal
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.errors import BlobNotFound, NameNotFound, PayloadDamaged, PayloadMissing, VersionNotFound
@@ -237,17 +238,17 @@ class StoreMachine(RuleBasedStateMachine):
         uuid = self.pick(number)
         row, now = self.truth.blobs.get(uuid), self.clock()
         if row is not None and row.is_own and (row.expires_at is None or row.expires_at > now):
-            self.run(self.store.delete(WRITER, uuid))
+            self.run(changes.delete(self.store, WRITER, uuid))
             row.is_own, row.expires_at = False, None
             self.truth.sweep(uuid)
 
     @rule(name=st.sampled_from(NAMES))
     def hide_or_undelete(self, name: str) -> None:
         if self.truth.newest(name) is not None:
-            self.run(self.store.hide(WRITER, "alice", name))
+            self.run(changes.hide(self.store, WRITER, "alice", name))
             self.truth.add_version(name, None)
         elif name in self.truth.names:
-            self.run(self.store.undelete(WRITER, "alice", name))
+            self.run(changes.undelete(self.store, WRITER, "alice", name))
             while self.truth.names[name][-1][1] is None:
                 self.truth.remove(name, self.truth.names[name][-1:])
 
@@ -257,10 +258,10 @@ class StoreMachine(RuleBasedStateMachine):
             return
         versions = self.truth.names[name]
         if whole:
-            self.run(self.store.purge(WRITER, "alice", name))
+            self.run(changes.purge(self.store, WRITER, "alice", name))
             self.truth.remove(name, versions)
         else:
-            self.run(self.store.remove_version(WRITER, "alice", name, versions[0][0]))
+            self.run(changes.remove_version(self.store, WRITER, "alice", name, versions[0][0]))
             self.truth.remove(name, versions[:1])
 
     # -- time, damage, crashes ----------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from casd import changes
 from casd.auth import Principal
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.catalogue.values import Expired
@@ -54,7 +55,7 @@ class House:
     async def add_garbage(self, data: bytes) -> Digest:
         """A payload that nothing refers to any more."""
         blob = await self.add(data)
-        await self.store.delete(WRITER, blob.uuid)
+        await changes.delete(self.store, WRITER, blob.uuid)
         return blob.digest
 
     async def collect(self, grace: timedelta = GRACE, **how: bool) -> CollectionReport:
@@ -137,7 +138,7 @@ async def test_a_payload_that_any_blob_refers_to_is_never_collected(house: House
     if hold != "own":
         both = Principal(uuid4(), "both", Role.WRITER, ("alice", "bob"))
         await house.store.bind(both, blob.uuid, "alice" if hold == "version" else "bob", "name")
-        await house.store.delete(WRITER, blob.uuid)
+        await changes.delete(house.store, WRITER, blob.uuid)
     house.clock.move(days=1000)
 
     report = await house.collect(force=True)
@@ -193,7 +194,7 @@ async def test_expiry_goes_on_until_all_is_done(house: House, monkeypatch: pytes
         async with await house.store.stage() as staged:
             await staged.append(b"abc")
             await house.store.publish(WRITER, "alice", f"name {number}", staged, Description())
-        await house.store.hide(WRITER, "alice", f"name {number}")
+        await changes.hide(house.store, WRITER, "alice", f"name {number}")
     house.clock.move(days=8)
 
     done = await expire(house.catalogue, RULES, now=house.clock())
@@ -475,7 +476,7 @@ async def test_nothing_that_was_acknowledged_is_lost_while_collection_runs_all_t
             assert await house.read(blob) == data
             await turns(pick.randrange(4))
             assert await house.read(blob) == data
-            await house.store.delete(WRITER, blob.uuid)
+            await changes.delete(house.store, WRITER, blob.uuid)
 
     collecting = asyncio.create_task(collect())
     try:
@@ -660,7 +661,7 @@ async def test_upkeep_goes_by_its_rules_and_its_clock(house: House, upkeep: Upke
     async with await house.store.stage() as staged:
         await staged.append(b"abc")
         await house.store.publish(WRITER, "alice", "name", staged, Description())
-    await house.store.hide(WRITER, "alice", "name")
+    await changes.hide(house.store, WRITER, "alice", "name")
 
     house.clock.move(days=7)
     assert (await upkeep.expire(dry_run=True)).names == 0

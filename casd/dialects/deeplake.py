@@ -10,6 +10,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from casd import changes
 from casd.errors import BlobNotFound, CasdError, InvalidInput
 from casd.model import JSON, Blob, checked_namespace
 from casd.store import Description
@@ -70,7 +71,7 @@ async def content(request: web.Request) -> web.StreamResponse:
 
 async def delete(request: web.Request) -> web.StreamResponse:
     blob = await file_of(request)
-    await store_of(request).delete(principal_of(request), blob.uuid)
+    await changes.delete(store_of(request), principal_of(request), blob.uuid)
     return json_response({"id": str(blob.uuid), "object": "file", "deleted": True})
 
 

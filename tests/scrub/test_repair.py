@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from casd import changes
 from casd.errors import PayloadNotFound
 from casd.model import Blob, BlobState
 from casd.repair import PAUSE_S, TRIES, Repair, RepairReport
@@ -188,7 +189,7 @@ async def test_only_what_is_named_is_repaired_and_it_is_judged_first(house: Hous
 async def test_a_digest_that_is_not_known_is_refused_before_anything_is_done(house: House, folder: Folder) -> None:
     blob = await damaged(house, some_data(SMALL))
     unknown = (await house.add(b"x")).digest
-    await house.store.delete(ALICE, (await house.add(b"x")).uuid)
+    await changes.delete(house.store, ALICE, (await house.add(b"x")).uuid)
     unknown = type(unknown)(bytes(64))
 
     with pytest.raises(PayloadNotFound):
@@ -208,7 +209,7 @@ async def test_without_sources_what_is_damaged_stays_and_is_told(house: House) -
 
 async def test_a_payload_that_nobody_needs_any_more_is_left_alone(house: House, folder: Folder) -> None:
     blob = await damaged(house, some_data(SMALL))
-    await house.store.delete(ALICE, blob.uuid)
+    await changes.delete(house.store, ALICE, blob.uuid)
 
     assert (await repaired(house, folder.source())).payloads == 0
     assert folder.asked == []
@@ -393,7 +394,7 @@ async def test_what_is_collected_meanwhile_does_not_come_back(house: House, fold
     folder.has(blob, data)
 
     async def collect_first(request: web.Request, data: bytes) -> web.StreamResponse:
-        await house.store.delete(ALICE, blob.uuid)
+        await changes.delete(house.store, ALICE, blob.uuid)
         house.clock.move(days=1)
         async with house.locks.hold(blob.digest):
             assert await house.catalogue.forget_payload(blob.digest, house.clock())

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from casd import changes
 from casd.catalogue.sqlite import blobs
 from casd.collection import collect_garbage
 from casd.errors import StorageFailed
@@ -225,7 +226,7 @@ async def test_what_no_row_tells_of_is_not_looked_at(house: House, scrubbed: Scr
 async def test_a_payload_that_is_collected_meanwhile_is_no_finding(house: House, is_deep: bool) -> None:
     blobs = [await house.add(some_data(SMALL, seed)) for seed in range(4)]
     for blob in blobs[:-1]:
-        await house.store.delete(ALICE, blob.uuid)
+        await changes.delete(house.store, ALICE, blob.uuid)
     house.clock.move(hours=2)
     removed = 0
 
@@ -254,7 +255,7 @@ async def test_collection_in_a_loop_beside_scrub_makes_no_finding(house: House) 
         while not is_over:
             seed += 1
             blob = await house.add(some_data(SMALL, seed))
-            await house.store.delete(ALICE, blob.uuid)
+            await changes.delete(house.store, ALICE, blob.uuid)
             later = house.clock() + timedelta(days=1)
             report = await collect_garbage(
                 house.payloads, house.catalogue, house.locks, now=later, grace=timedelta(), force=True

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import web
 
+from casd import changes
 from casd.dialects.craftai.asking import (
     PATH,
     environment_of,
@@ -103,7 +104,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
     store, principal, environment = store_of(request), principal_of(request), environment_of(request)
     await store.writable_namespace(principal, environment)
     version = await version_asked_for(request)  # a hidden name is not there, and is not for good until upkeep says so
-    await store.purge(principal, environment, version.name)
+    await changes.purge(store, principal, environment, version.name)
     return json_response({"path": version.name})
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
+from casd import changes
 from casd.auth import Principal
 from casd.dialects.datapane.gzipped import Gunzipped
 from casd.dialects.datapane.render import UNCHECKED, blob_json, summary_json
@@ -154,10 +155,10 @@ async def update(request: web.Request) -> web.StreamResponse:
     await store.writable_namespace(principal, version.namespace)
     told = await read_json(request)
     if "name" in told:
-        await store.rename(principal, version.namespace, version.name, name_in(told))
+        await changes.rename(store, principal, version.namespace, version.name, name_in(told))
     return json_response(await blob_json(request, await version_in_path(request)))
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
-    await store_of(request).withdraw(principal_of(request), uuid_in_path(request.match_info["id"]))
+    await changes.withdraw(store_of(request), principal_of(request), uuid_in_path(request.match_info["id"]))
     return web.Response(status=204)

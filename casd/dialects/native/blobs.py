@@ -4,6 +4,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from casd import changes
 from casd.auth import Principal
 from casd.catalogue.values import BlobFilter
 from casd.dialects.native.render import blob_json, holders_json, page_json
@@ -155,7 +156,7 @@ async def holders(request: web.Request) -> web.StreamResponse:
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
-    await store_of(request).delete(principal_of(request), uuid_of(request))
+    await changes.delete(store_of(request), principal_of(request), uuid_of(request))
     return web.Response(status=204)
 
 
@@ -226,12 +227,12 @@ async def set_metadata(request: web.Request) -> web.StreamResponse:
     if "value" not in body:
         raise InvalidInput('the body is {"value": ...}')
     check_metadata_value(body["value"])
-    await store.set_metadata(principal, uuid, key, body["value"])
+    await changes.set_metadata(store, principal, uuid, key, body["value"])
     return json_response({"value": body["value"]})
 
 
 async def delete_metadata(request: web.Request) -> web.StreamResponse:
-    await store_of(request).delete_metadata(principal_of(request), uuid_of(request), metadata_key(request))
+    await changes.delete_metadata(store_of(request), principal_of(request), uuid_of(request), metadata_key(request))
     return web.Response(status=204)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from casd import changes
 from casd.auth import Principal
 from casd.dialects.native.blobs import check_digests, description, lease, source_of
 from casd.dialects.native.render import folder_json, name_info_json, page_json, version_json, version_path
@@ -114,11 +115,11 @@ async def delete(request: web.Request) -> web.StreamResponse:
         raise InvalidInput("?version= and ?purge= exclude each other")
     guard = guard_of(request.headers)
     if number is not None:
-        await store.remove_version(principal, namespace, name, number, guard=guard)
+        await changes.remove_version(store, principal, namespace, name, number, guard=guard)
     elif purge:
-        await store.purge(principal, namespace, name, guard=guard)
+        await changes.purge(store, principal, namespace, name, guard=guard)
     else:
-        await store.hide(principal, namespace, name, guard=guard)
+        await changes.hide(store, principal, namespace, name, guard=guard)
     return web.Response(status=204)
 
 

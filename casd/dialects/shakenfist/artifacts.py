@@ -8,13 +8,15 @@ from contextlib import suppress
 
 from aiohttp import web
 
+from casd import changes
 from casd.auth import Principal
+from casd.changes import METADATA_LIMIT_BYTES
 from casd.dialects.shakenfist.access import SYSTEM
 from casd.dialects.shakenfist.blobs import key_in_path, new_metadata, new_value
 from casd.dialects.shakenfist.render import artifact_view, blob_view, list_response
 from casd.errors import Forbidden, InvalidInput, MetadataKeyNotFound, NameNotFound, NamespaceNotFound, NotFound
 from casd.model import JSON, NameInfo, Version, checked_namespace
-from casd.store import METADATA_LIMIT_BYTES, BlobStore
+from casd.store import BlobStore
 from casd.web.answers import json_response
 from casd.web.keys import principal_of, store_of
 from casd.web.query import PAGE_LIMIT, decode, raw_segments, uuid_in_path
@@ -131,7 +133,7 @@ async def limit_versions(request: web.Request) -> web.StreamResponse:
     if isinstance(wanted, bool) or not isinstance(wanted, int) or not 1 <= wanted <= LIMIT_MOST:
         raise InvalidInput("max_versions is a number, at least 1")
     info = await owned(request)
-    changed = await store_of(request).limit_versions(principal_of(request), info.namespace, info.name, wanted)
+    changed = await changes.limit_versions(store_of(request), principal_of(request), info.namespace, info.name, wanted)
     return await answer(request, changed)
 
 
@@ -155,14 +157,14 @@ async def delete_version(request: web.Request) -> web.StreamResponse:
     if not (text.isascii() and text.isdecimal()) or len(text) > 18:
         raise InvalidInput(f"a version is a number, not {text[:40]!r}")
     info, store = await owned(request), store_of(request)
-    await store.remove_version(principal_of(request), info.namespace, info.name, int(text))
+    await changes.remove_version(store, principal_of(request), info.namespace, info.name, int(text))
     left = await store.catalogue.name_info(info.namespace, info.name)
     return json_response(deleted_view(info)) if left is None else await answer(request, left)
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
     info = await owned(request)
-    await store_of(request).purge(principal_of(request), info.namespace, info.name)
+    await changes.purge(store_of(request), principal_of(request), info.namespace, info.name)
     return json_response(deleted_view(info))
 
 
@@ -180,7 +182,7 @@ async def delete_all(request: web.Request) -> web.StreamResponse:
     gone: list[str] = []
     async for info in names_of(store, namespace):
         with suppress(NameNotFound):
-            await store.purge(principal, namespace, info.name)
+            await changes.purge(store, principal, namespace, info.name)
             gone.append(str(info.uuid))
     return json_response(gone)
 

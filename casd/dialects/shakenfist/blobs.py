@@ -9,6 +9,7 @@ from uuid import UUID
 
 from aiohttp import web
 
+from casd import changes
 from casd.catalogue.values import BlobFilter
 from casd.dialects.shakenfist.access import check_admin
 from casd.dialects.shakenfist.render import blob_view, checksums, list_response
@@ -123,13 +124,13 @@ async def delete_metadata(request: web.Request) -> web.StreamResponse:
 
 
 async def keep_metadata(request: web.Request, uuid: UUID, key: str, value: JSON) -> web.StreamResponse:
-    await store_of(request).set_metadata(principal_of(request), uuid, key, value)
+    await changes.set_metadata(store_of(request), principal_of(request), uuid, key, value)
     return json_response(None)
 
 
 async def drop_metadata(request: web.Request, uuid: UUID, key: str) -> web.StreamResponse:
     with suppress(MetadataKeyNotFound):
-        await store_of(request).delete_metadata(principal_of(request), uuid, key)
+        await changes.delete_metadata(store_of(request), principal_of(request), uuid, key)
     return json_response(None)
 
 

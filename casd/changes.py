@@ -1,0 +1,85 @@
+"""What is done to blobs, names and versions that are there: hidden, shown again, removed, renamed, described.
+
+Each is one transaction of the catalogue; no payload is touched, what nothing holds any more is left to collection.
+"""
+
+from uuid import UUID
+
+from casd.auth import Principal
+from casd.catalogue.values import NO_GUARD
+from casd.model import JSON, Blob, Guard, NameInfo, Version, VersionRef
+from casd.store import BlobStore
+
+METADATA_LIMIT_BYTES = 1 << 20  # of one blob, keys and values together
+
+
+async def hide(
+    store: BlobStore, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD
+) -> Version:
+    """A delete marker. Raises NameNotFound if the name is absent or hidden."""
+    await store.writable_namespace(principal, namespace)
+    return await store.catalogue.hide_name(namespace, name, guard, principal.name, store.now())
+
+
+async def undelete(store: BlobStore, principal: Principal, namespace: str, name: str) -> Version:
+    """Remove the newest marker and return the newest version. Raises NameNotFound, Conflict."""
+    await store.writable_namespace(principal, namespace)
+    return await store.catalogue.undelete(namespace, name, store.now(), store.keep_until())
+
+
+async def remove_version(
+    store: BlobStore, principal: Principal, namespace: str, name: str, number: int, *, guard: Guard = NO_GUARD
+) -> Version:
+    """Remove one version, or a marker. Raises VersionNotFound, and PreconditionFailed by that version."""
+    await store.writable_namespace(principal, namespace)
+    return await store.catalogue.remove_version(namespace, name, number, store.now(), store.keep_until(), guard)
+
+
+async def withdraw(store: BlobStore, principal: Principal, blob: UUID) -> VersionRef:
+    """Remove the one version that holds the blob; no older one takes its place: the name is hidden then.
+
+    Raises BlobNotFound, Forbidden, and Conflict if several versions hold it.
+    """
+    await store.writable_blob(principal, blob)
+    return await store.catalogue.withdraw(blob, principal.name, store.now(), store.keep_until())
+
+
+async def rename(store: BlobStore, principal: Principal, namespace: str, name: str, new_name: str) -> None:
+    """The name with all its versions is called otherwise. Raises NameNotFound, Conflict."""
+    await store.writable_namespace(principal, namespace)
+    await store.catalogue.rename_name(namespace, name, new_name)
+
+
+async def limit_versions(
+    store: BlobStore, principal: Principal, namespace: str, name: str, keep_versions: int
+) -> NameInfo:
+    """The name keeps so many versions from now on, and older ones are gone. Raises NameNotFound."""
+    await store.writable_namespace(principal, namespace)
+    return await store.catalogue.limit_versions(namespace, name, keep_versions, store.now(), store.keep_until())
+
+
+async def purge(store: BlobStore, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> None:
+    """Remove the name with all versions. Raises NameNotFound, and PreconditionFailed by the newest."""
+    await store.writable_namespace(principal, namespace)
+    await store.catalogue.purge_name(namespace, name, store.now(), store.keep_until(), guard)
+
+
+async def delete(store: BlobStore, principal: Principal, uuid: UUID) -> Blob | None:
+    """Drop the blob's own hold; the blob if a version still holds it, else None.
+
+    Raises BlobNotFound, Forbidden, and Conflict if versions were all it had.
+    """
+    await store.writable_blob(principal, uuid)
+    return await store.catalogue.drop_own_hold(uuid, store.now(), store.keep_until())
+
+
+async def set_metadata(store: BlobStore, principal: Principal, uuid: UUID, key: str, value: JSON) -> None:
+    """Raises BlobNotFound, Forbidden, TooLarge."""
+    await store.writable_blob(principal, uuid)
+    await store.catalogue.set_metadata(uuid, key, value, METADATA_LIMIT_BYTES, store.now())
+
+
+async def delete_metadata(store: BlobStore, principal: Principal, uuid: UUID, key: str) -> None:
+    """Raises BlobNotFound, Forbidden, MetadataKeyNotFound."""
+    await store.writable_blob(principal, uuid)
+    await store.catalogue.delete_metadata(uuid, key, store.now())
