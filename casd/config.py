@@ -1,7 +1,7 @@
 """The daemon's configuration: one validated value from a TOML file, the environment and the command line.
 
 Flags win over the environment (`CASD_SECTION__KEY`), the environment over the file. What each key means stands in
-`config.example.toml`, which a test holds against this file. Read by `daemon.py` alone.
+`config.example.toml`, which a test holds against this file. Read by `casd.daemon` alone.
 """
 
 import ipaddress

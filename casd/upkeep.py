@@ -1,6 +1,6 @@
 """Work nobody waits for, by timer or on request: expiry, collection, scrub, repair.
 
-What each of them does stands in a module of its own; `daemon.py` runs them on a timer. Time is a parameter.
+What each of them does stands in a module of its own; `casd.daemon` runs them on a timer. Time is a parameter.
 """
 
 import asyncio

@@ -5,7 +5,7 @@
     <backup>/payloads/ab/cd/<hex>  as in a data folder
     <backup>/incoming/             copies on their way
 
-A backup is a data folder that is not served. Like `daemon.py` this names concrete backends: it copies their files.
+A backup is a data folder that is not served. Like `casd.daemon` this names concrete backends: it copies their files.
 """
 
 from casd.backup.restoring import Restored, restore

@@ -1,4 +1,4 @@
-"""`casd serve`: the flags of the daemon. What it does is `casd/daemon.py`."""
+"""`casd serve`: the flags of the daemon. What it does is `casd/daemon/`."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Checking a data folder that no daemon serves: the catalogue against itself and against the files, and mending it.
 
-Repair does only what loses nothing. Like `daemon.py` this names concrete backends: it looks at their files.
+Repair does only what loses nothing. Like `casd.daemon` this names concrete backends: it looks at their files.
 """
 
 from casd.fsck.checking import Checked, check

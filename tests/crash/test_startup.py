@@ -297,7 +297,7 @@ def test_payloads_that_may_not_be_read_are_told(stopped: Daemon) -> None:
 AS_SOMEBODY_ELSE = """
 import os, sys
 from pathlib import Path
-from casd.daemon import check_before_touching
+from casd.daemon.data_folder import check_before_touching
 from casd.errors import FolderUnusable
 os.chdir(sys.argv[1])  # pytest keeps its own folders to their owner
 os.setgid(12345)

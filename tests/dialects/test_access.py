@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 import pyarrow as pa
 import pytest
 
-from casd.daemon import DIALECTS
+from casd.daemon.composition import DIALECTS
 from casd.web.dialect import Access, Dialect, Route
 from tests.conftest import Daemon
 from tests.dialects.datapane.conftest import ARROW, arrow_file

@@ -19,7 +19,9 @@ from aiohttp import web
 
 from casd import auth
 from casd.catalogue.sqlite import SqliteCatalogue
-from casd.daemon import bound_socket, ensure_signing_key, utc_now
+from casd.daemon.composition import utc_now
+from casd.daemon.data_folder import ensure_signing_key
+from casd.daemon.listening import bound_socket
 from casd.dialects.native import NATIVE
 from casd.expiry import Rules
 from casd.locks import DigestLocks

@@ -1,0 +1,125 @@
+"""The composition root: configuration → stores → application → background work. Concrete backends are named here
+alone; whoever wants to know how casd is put together reads this file from top to bottom.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+from casd import folder
+from casd.catalogue.sqlite import SqliteCatalogue
+from casd.config import Config, SourceKind
+from casd.daemon.data_folder import announced, ensure_admin_token, ensure_signing_key
+from casd.daemon.descriptors import OWN_DESCRIPTORS
+from casd.daemon.listening import listening
+from casd.daemon.timers import cancel, keep_up, keep_whole
+from casd.dialects.craftai import CRAFTAI
+from casd.dialects.datapane import DATAPANE
+from casd.dialects.deeplake import DEEPLAKE
+from casd.dialects.native import NATIVE
+from casd.dialects.shakenfist import SHAKENFIST
+from casd.dialects.shakenfist.fetching import FETCHES
+from casd.dialects.tus import TUS
+from casd.expiry import Rules
+from casd.locks import DigestLocks
+from casd.payloads.local import LocalPayloads
+from casd.payloads.survey import holds_payloads
+from casd.repair import Repair
+from casd.scrub import Pace, Rounds, ScrubRules
+from casd.store import BlobStore
+from casd.upkeep import Upkeep
+from casd.uploads import Uploads
+from casd.uuids import new_uuid
+from casd.web.application import Services, build
+from casd.web.keys import Limits
+from casd.web.origin import Origins
+from casd.web.sources import HttpSource
+from casd.web.traffic import ConnectionLimits, Traffic
+from casd.web.transmit import Transmitter
+
+DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE, CRAFTAI, SHAKENFIST)
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config, descriptors: int = 1024) -> AsyncIterator[str]:
+    """A daemon that serves; yields its base URL. The caller holds the folder's lock; `descriptors` it may open."""
+    data = config.storage.data
+    async with contextlib.AsyncExitStack() as stack:
+        payloads = await LocalPayloads.create(data, config.storage.reserve_bytes)
+        stack.push_async_callback(payloads.close)
+        catalogue = await SqliteCatalogue.open(data / folder.CATALOGUE, new_uuid, payloads_exist=holds_payloads(data))
+        stack.push_async_callback(catalogue.close)
+        locks = DigestLocks()
+        grace = timedelta(seconds=config.upkeep.grace_s)
+        store = BlobStore(
+            payloads,
+            catalogue,
+            locks,
+            now=utc_now,
+            new_uuid=new_uuid,
+            grace=grace,
+            share_by_uuid=config.auth.share_by_uuid,
+            verify_reads=config.storage.verify_reads,
+            recheck=timedelta(days=config.storage.recheck_days),
+        )
+        stack.push_async_callback(store.close)
+        uploads = Uploads(
+            store,
+            lifetime=timedelta(days=config.upkeep.upload_days),
+            limit_per_token=config.limits.max_uploads_per_token,
+            limit_resting=max(1, (descriptors - OWN_DESCRIPTORS) // 4),
+        )
+        await uploads.start()
+        stack.push_async_callback(uploads.close)
+        await ensure_admin_token(store, data)
+        await ensure_signing_key(store)
+        rules = Rules(grace, timedelta(days=config.upkeep.hidden_days), timedelta(days=config.upkeep.token_days))
+        origins = Origins(config.server.public_url, config.server.trusted_proxies)
+        traffic = Traffic(connection_limits(config), origins)
+        repairs = Repair(store, sources_of(config))
+        pace = Pace(
+            config.upkeep.scrub_bytes_per_s,
+            lambda: len(traffic.busy) > upkeep.scrubs_awaited,  # whoever waits for a scrub is no reason to delay it
+            asyncio.get_running_loop().time,
+        )
+        scrub_rules = ScrubRules(
+            timedelta(days=config.upkeep.scrub_days), timedelta(days=config.upkeep.deep_scrub_days)
+        )
+        rounds = Rounds(payloads, catalogue, store.judge, pace, scrub_rules, utc_now)
+        upkeep = Upkeep(payloads, catalogue, locks, uploads, rules, utc_now, rounds, repairs)
+        stack.push_async_callback(upkeep.close)
+        for timer in (keep_up, keep_whole):
+            stack.push_async_callback(cancel, asyncio.create_task(timer(upkeep, config)))
+        transmitter = Transmitter(config.limits.send_idle_timeout_s)
+        stack.push_async_callback(transmitter.close)
+        limits = Limits(config.limits.max_body_bytes, config.limits.body_idle_timeout_s, config.auth.signed_url_max_s)
+        services = Services(store, uploads, upkeep, transmitter, origins, limits)
+        app = build(DIALECTS, services, traffic)
+        app[FETCHES].hosts = config.shakenfist.cache_hosts
+        address = await stack.enter_async_context(listening(config, app, traffic))
+        stack.enter_context(announced(data, address))
+        yield address
+
+
+def connection_limits(config: Config) -> ConnectionLimits:
+    limits = config.limits
+    return ConnectionLimits(
+        limits.head_timeout_s,
+        limits.send_idle_timeout_s,
+        limits.max_connections,
+        limits.max_connections_per_address,
+    )
+
+
+def sources_of(config: Config) -> list[HttpSource]:
+    """Where damaged payloads are fetched from."""
+    timeout_s = config.repair.idle_timeout_s
+    return [
+        HttpSource(source.url, source.token_file, timeout_s, is_casd=source.kind is SourceKind.CASD)
+        for source in config.repair.sources
+    ]
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
