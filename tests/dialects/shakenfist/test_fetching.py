@@ -369,6 +369,7 @@ def test_the_clients_cache_and_tell_what_is_refused(
 ) -> None:
     client = Client(install(version), tmp_path, we.daemon.url, we.namespace, we.token("writer"))
     url = put(upstream, f"/{we.namespace}/image", DISK)
+    put(upstream, "/short", DISK)
     code = """
 view = client.cache_artifact(url)
 result = [view["index"], view["source_url"], view["blobs"]["1"]["size"],
