@@ -16,6 +16,7 @@ from casd.payloads.base import ANYTHING
 from casd.store import BlobStore, Description
 from casd.web.answers import json_response, time_text
 from casd.web.bodies import checked
+from casd.web.conditions import Validators, is_unchanged
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
 from casd.web.metadata import check_metadata_value, checked_metadata_key
@@ -42,7 +43,7 @@ CHECKSUM_HEX_LENGTHS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}
 async def add(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     namespace = checked_namespace(request.query.get("namespace", principal.home))
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     about = description(request, store)
     if "blob" in request.query:
         return created(store, await copied(request, namespace, about))
@@ -157,7 +158,10 @@ async def holders(request: web.Request) -> web.StreamResponse:
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
-    await changes.delete(store_of(request), principal_of(request), uuid_of(request))
+    def is_meant(blob: Blob) -> bool:
+        return is_unchanged(request.headers, Validators(blob.digest.hex, blob.created_at, is_name=False))
+
+    await changes.delete(store_of(request), principal_of(request), uuid_of(request), is_meant)
     return web.Response(status=204)
 
 
@@ -223,7 +227,7 @@ async def metadata_value(request: web.Request) -> web.StreamResponse:
 
 async def set_metadata(request: web.Request) -> web.StreamResponse:
     store, principal, uuid, key = store_of(request), principal_of(request), uuid_of(request), metadata_key(request)
-    await store.writable_blob(principal, uuid)
+    await store.addable_blob(principal, uuid)
     value = checked(MetadataValue, await read_json(request)).value
     check_metadata_value(value)
     await changes.set_metadata(store, principal, uuid, key, value)

@@ -45,7 +45,7 @@ NAME_DEFAULTS: dict[str, JSON] = {"shared": False, "protected": False, "keep_ver
 async def put(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     namespace, name = namespace_and_name(request, SKIP)
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     guard = guard_of(request.headers)
     await store.check_guard(namespace, name, guard)
     if "blob" in request.query:
