@@ -5,8 +5,9 @@ What each of them does stands in a module of its own; `casd.daemon` runs them on
 
 import asyncio
 import logging
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any, TypeVar
@@ -38,6 +39,21 @@ class Run:
     so_far: Callable[[], AnyReport] | None = None  # what it has done while it is under way
 
 
+@dataclass(slots=True)
+class History:
+    """What all runs of one kind did since the start."""
+
+    done: int = 0
+    failed: int = 0
+    last_done_at: datetime | None = None
+    sums: Counter[str] = field(default_factory=Counter)  # of the figures in their reports, by field
+
+    def add(self, report: AnyReport) -> None:
+        for name, value in asdict(report).items():
+            if isinstance(value, int) and not isinstance(value, bool):
+                self.sums[name] += value
+
+
 Report = TypeVar("Report", Expired, CollectionReport, ScrubReport, RepairReport)
 
 
@@ -66,6 +82,7 @@ class Upkeep:
         self._running: dict[object, asyncio.Task[Any]] = {}
         self.scrubs_awaited = 0  # callers that wait for one
         self.last_runs: dict[str, Run] = {}  # by kind
+        self.histories: defaultdict[str, History] = defaultdict(History)  # by kind
 
     async def expire(self, *, scan: bool = True, dry_run: bool = False) -> Expired:
         """What was ended; with `dry_run` what would have been. `scan` also looks at the versions of every name."""
@@ -164,13 +181,18 @@ class Upkeep:
         so_far: Callable[[], Report] | None,
     ) -> Report:
         """The run, remembered as the last of its kind; a dry one has none."""
-        run = Run(self._now(), so_far=so_far)
+        run, history = Run(self._now(), so_far=so_far), History()
         if kind is not None:
-            self.last_runs[kind] = run
+            self.last_runs[kind], history = run, self.histories[kind]
         try:
             run.report = report = await start()
+            history.done, history.last_done_at = history.done + 1, self._now()
+            history.add(report)
         except BaseException as error:
             run.error = str(error) or type(error).__name__
+            history.failed += 1
+            if so_far is not None:
+                history.add(so_far())
             raise
         finally:
             run.ended_at, run.so_far = self._now(), None

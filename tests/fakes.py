@@ -16,7 +16,7 @@ from uuid import UUID
 
 from casd.errors import DigestMismatch, PayloadDamaged, PayloadMissing, SizeMismatch, StageMissing, StorageFailed
 from casd.model import JSON, Digest, Examined, Expected, Quarantined, Receipt, Stored
-from casd.payloads.base import ANYTHING
+from casd.payloads.base import ANYTHING, Arrivals
 from tests.contracts.oracle import digest_of, receipt_of
 
 NOW = datetime(2100, 1, 1, tzinfo=UTC)  # later than the mtime of any file that a test writes
@@ -223,6 +223,7 @@ class MemoryPayloads:
 
     def __init__(self, disk: MemoryDisk) -> None:
         self.disk = disk
+        self.arrivals = Arrivals()
 
     async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False) -> MemoryStaged:
         self.disk.stages[id] = bytearray()
@@ -287,6 +288,7 @@ class MemoryPayloads:
         return 1 << 40
 
     reserved_bytes = 0
+    reserve_bytes = 0
 
     async def close(self) -> None:
         pass

@@ -12,7 +12,7 @@ from typing import Protocol
 from uuid import UUID
 
 from casd.catalogue.reads import CatalogueReads
-from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals
+from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals, Workings
 from casd.model import (
     JSON,
     Blob,
@@ -58,13 +58,8 @@ class Catalogue(CatalogueReads, Protocol):
         Raises BlobNotFound, and Conflict if versions were all it had.
         """
 
-    async def set_metadata(
-        self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime, *, only_adds: bool = False
-    ) -> None:
-        """Raises BlobNotFound, and TooLarge if the blob's metadata would be longer than `limit_bytes` in all.
-
-        With `only_adds` Forbidden if the key is there with another value.
-        """
+    async def set_metadata(self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime) -> None:
+        """Raises BlobNotFound, and TooLarge if the blob's metadata would be longer than `limit_bytes` in all."""
 
     async def delete_metadata(self, uuid: UUID, key: str, now: datetime) -> None:
         """Raises BlobNotFound, MetadataKeyNotFound."""
@@ -176,10 +171,8 @@ class Catalogue(CatalogueReads, Protocol):
     ) -> NameInfo:
         """Set how many versions the name keeps, and remove the older ones at once. Raises NameNotFound."""
 
-    async def set_name_metadata(
-        self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int, *, only_adds: bool = False
-    ) -> None:
-        """Raises NameNotFound, and as `set_metadata`."""
+    async def set_name_metadata(self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int) -> None:
+        """Raises NameNotFound, and TooLarge if the name's metadata would be longer than `limit_bytes` in all."""
 
     async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
         """Raises NameNotFound, MetadataKeyNotFound."""
@@ -331,6 +324,11 @@ class Catalogue(CatalogueReads, Protocol):
     @property
     def pending_writes(self) -> int:
         """Writes that wait for their commit."""
+
+    async def workings(self) -> Workings: ...
+
+    def take_commit_times(self) -> list[float]:
+        """How many seconds each commit took since the last call, the latest few thousand at most."""
 
     async def check(self) -> None:
         """Return if the catalogue answers. Raises StorageFailed."""

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from casd.distribution import Distribution
 from casd.model import Blob, Digest, Guard, Naming, VersionRef
 
 NO_GUARD = Guard()
@@ -65,6 +66,19 @@ class Totals:
     logical_bytes: int
     exclusive_bytes: int
     quarantined_payloads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Workings:
+    """How the catalogue itself did since the start."""
+
+    commit_s: Distribution
+    commit_operations: Distribution  # how many writes went into each commit
+    failed_commits: int
+    wal_bytes: int  # now
+    cache_hits: int
+    cache_misses: int
+    cached: int  # now
 
 
 @dataclass(frozen=True, slots=True)

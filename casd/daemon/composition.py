@@ -33,6 +33,7 @@ from casd.uploads import Uploads
 from casd.uuids import new_uuid
 from casd.web.application import Services, build
 from casd.web.keys import Limits
+from casd.web.metrics import METRICS
 from casd.web.origin import Origins
 from casd.web.sources import HttpSource
 from casd.web.traffic import ConnectionLimits, Traffic
@@ -96,6 +97,8 @@ async def running(config: Config, descriptors: int = 1024) -> AsyncIterator[str]
         limits = Limits(config.limits.max_body_bytes, config.limits.body_idle_timeout_s, config.auth.signed_url_max_s)
         services = Services(store, uploads, upkeep, transmitter, origins, limits)
         app = build(DIALECTS, services, traffic)
+        for work in (app[METRICS].keep_sampling(), app[METRICS].keep_feeling_lag()):
+            stack.push_async_callback(cancel, asyncio.create_task(work))
         app[FETCHES].hosts = config.shakenfist.cache_hosts
         address = await stack.enter_async_context(listening(config, app, traffic))
         stack.enter_context(announced(data, address))

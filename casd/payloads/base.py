@@ -6,6 +6,7 @@ Every backend, and every fake, passes `tests/contracts/payload_store.py`.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Hashable, Mapping
+from threading import Lock
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -131,8 +132,29 @@ class Staged(Protocol):
     ) -> None: ...
 
 
+class Arrivals:
+    """How many payloads were stored since the start, and how many of them for nothing: their bytes were there.
+
+    For any thread.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self.payloads = self.bytes = 0
+        self.known_payloads = self.known_bytes = 0
+
+    def add(self, size: int, is_known: bool) -> None:
+        with self._lock:
+            self.payloads += 1
+            self.bytes += size
+            self.known_payloads += is_known
+            self.known_bytes += size * is_known
+
+
 class PayloadStore(Protocol):
     """Payloads by digest."""
+
+    arrivals: Arrivals
 
     async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False) -> Staged:
         """Return an empty stage. `id` is unique among stages and plain text without a slash.
@@ -193,6 +215,10 @@ class PayloadStore(Protocol):
     @property
     def reserved_bytes(self) -> int:
         """What transfers in progress have announced and not yet written."""
+
+    @property
+    def reserve_bytes(self) -> int:
+        """What stays free on the disk, as it was when `free_bytes` was asked last."""
 
     async def close(self) -> None:
         """Wait for what is under way and let go of all threads. Stages must be gone."""

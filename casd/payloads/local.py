@@ -23,6 +23,7 @@ from typing import TypeVar, TypeVarTuple
 from casd.errors import InvalidInput, PayloadMissing, PayloadUnreadable, StageMissing, StorageFailed
 from casd.model import JSON, Digest, Quarantined, Stored
 from casd.payloads import quarantine
+from casd.payloads.base import Arrivals
 from casd.payloads.folders import DurableFolders, disk_call, fsync_folder, storage_error
 from casd.payloads.hashing import PayloadHasher
 from casd.payloads.reading import UNREADABLE, Checkers, LocalPayload, identity_of
@@ -55,6 +56,7 @@ class LocalPayloads:
         self._checkers = Checkers()
         self._hashers: OrderedDict[str, PayloadHasher] = OrderedDict()  # of stages that were suspended
         self._warm: OrderedDict[Digest, None] = OrderedDict()
+        self.arrivals = Arrivals()
 
     @classmethod
     async def create(cls, root: Path, reserve_bytes: int | None = None) -> "LocalPayloads":
@@ -140,7 +142,7 @@ class LocalPayloads:
             if is_kept:
                 source.unlink(missing_ok=True)
                 os.link(staged, source)
-            identity = identity_of(os.stat(source))
+            found, is_known = os.stat(source), target.exists()
             os.replace(source, target)
         except FileNotFoundError:  # an operator tidied up empty folders: the next commit makes it anew
             self._folders.forget(target.parent)
@@ -149,7 +151,8 @@ class LocalPayloads:
             if is_kept:
                 source.unlink(missing_ok=True)  # a rename onto another name of the same file does nothing (POSIX)
         fsync_folder(target.parent)
-        return identity
+        self.arrivals.add(found.st_size, is_known)
+        return identity_of(found)
 
     async def has_stage(self, id: str, size: int) -> bool:
         return await self._run(f"stage {id}", self._has_stage, self._incoming / id, size)
@@ -257,6 +260,10 @@ class LocalPayloads:
     @property
     def reserved_bytes(self) -> int:
         return self._space.claimed_bytes
+
+    @property
+    def reserve_bytes(self) -> int:
+        return self._space.reserve_bytes
 
     async def close(self) -> None:
         await asyncio.to_thread(self._shut_pools)

@@ -24,6 +24,7 @@ class Space:
         self._root = root
         self._reserve_bytes = reserve_bytes
         self._told_bytes = 0  # what the disk said last
+        self.reserve_bytes = reserve_bytes or 0  # as it was when the disk was asked last
         self.claimed_bytes = 0
 
     def free_bytes(self) -> int:
@@ -32,6 +33,7 @@ class Space:
         reserve = self._reserve_bytes
         if reserve is None:
             reserve = max(RESERVE_LEAST_BYTES, now.f_blocks * now.f_frsize // RESERVE_SHARE)
+        self.reserve_bytes = reserve
         self._told_bytes = now.f_bavail * now.f_frsize - reserve
         return self._told_bytes
 

@@ -3,13 +3,14 @@
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from aiohttp import web
 
 from casd.auth import Principal
-from casd.errors import CasdError, InvalidInput, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
+from casd.errors import CasdError, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
 from casd.named_keys import NamedKeys
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
@@ -20,11 +21,13 @@ from casd.web.keys import (
     DIALECT,
     ENDING,
     EXPECTATION,
+    HEAD_AT,
     LIMITS,
     NAMED_KEYS,
     ORIGINS,
     PRINCIPAL,
     REQUEST_ID,
+    ROUTE,
     SIGNED_UNTIL,
     STARTED_AT,
     STORE,
@@ -36,6 +39,7 @@ from casd.web.keys import (
     Limits,
     store_of,
 )
+from casd.web.metrics import METRICS, Metrics
 from casd.web.origin import Origins
 from casd.web.send import unsatisfied
 from casd.web.signed import PARAMETER, Target, opened
@@ -71,6 +75,14 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     app[ORIGINS] = services.origins
     app[LIMITS] = services.limits
     app[TRAFFIC] = traffic
+    app[METRICS] = Metrics(
+        services.store,
+        services.uploads,
+        services.upkeep,
+        services.transmitter,
+        traffic,
+        [dialect.name for dialect in dialects],
+    )
     app[STARTED_AT] = services.store.now()
     app[WORDS] = tuple(word for dialect in dialects for word in dialect.words)
     for dialect in dialects:
@@ -91,9 +103,11 @@ def dialect_of(dialects: Sequence[Dialect], path: str) -> Dialect:
 
 def guarded(dialect: Dialect, route: Route) -> Handler:
     """The route's handler behind the question who asks."""
+    pattern = web.UrlDispatcher().add_resource(route.path).canonical
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[DIALECT] = dialect.name
+        request[ROUTE] = pattern
         principal = None if route.access is Access.OPEN else await authenticate(request, dialect, route)
         if principal is None and route.access is Access.TOKEN:
             raise Unauthenticated("this needs a token")
@@ -148,6 +162,7 @@ def mark(traffic: Traffic) -> Callable[[web.Request, web.StreamResponse], Awaita
     """What every response carries, whoever made it."""
 
     async def on_response_prepare(request: web.Request, response: web.StreamResponse) -> None:
+        request[HEAD_AT] = time.perf_counter()
         response.headers["Server"] = "casd"
         response.headers["X-Request-ID"] = request[REQUEST_ID]
         # An expectation that was not met: the client may send its body or not, and nobody could tell what follows.
@@ -163,8 +178,6 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if request[EXPECTATION].lower() not in ("", "100-continue"):
             raise UnknownExpectation("the only expectation that casd knows is 100-continue")
-        if "#" in request.raw_path:  # aiohttp ends path and query there, and would not see a `?version=` behind it
-            raise InvalidInput("a # in a path or a query is written %23")
         return await handler(request)
     except CasdError:
         raise

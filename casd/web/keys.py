@@ -49,7 +49,10 @@ PRINCIPAL: web.RequestKey[Any] = web.RequestKey("principal", object)  # a Princi
 SIGNED_UNTIL = web.RequestKey("signed_until", datetime)  # when a signed URL ends, on requests that came by one
 REQUEST_ID = web.RequestKey("request_id", str)
 DIALECT = web.RequestKey("dialect", str)  # the name of the one whose path was asked
+ROUTE = web.RequestKey("route", str)  # the pattern of its path; absent where no route is the request's
 ENDING = web.RequestKey("ending", Ending)  # how the request ended, where that is known before its answer's end
+HEAD_AT: web.RequestKey[float] = web.RequestKey("head_at", float)  # when the answer began, of `perf_counter`
+BODY_AWAITED_S: web.RequestKey[float] = web.RequestKey("body_awaited_s", float)  # how long its client was waited for
 EXPECTATION = web.RequestKey("expectation", str)  # of an Expect header that is not answered yet, else empty
 
 

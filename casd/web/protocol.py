@@ -17,7 +17,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from casd.web.errors import RouteError, bare_problem, problem
-from casd.web.heads import hides_what_follows, refuse
+from casd.web.heads import hides_what_follows, refuse_versions
 from casd.web.keys import ENDING, REQUEST_ID, Ending
 from casd.web.request_log import told
 from casd.web.traffic import READ_BUFFER_BYTES, Traffic
@@ -140,7 +140,7 @@ class Connection(RequestHandler):
             return
         known = len(self._messages)
         super().data_received(data)
-        refuse(self._messages)
+        refuse_versions(self._messages)
         if len(self._messages) > known and hides_what_follows(self._messages, known, data):
             message, _ = self._messages[-1]
             self._last_message = cast(RawRequestMessage, message)
@@ -240,6 +240,10 @@ class Connection(RequestHandler):
 
     # -- requests in flight -------------------------------------------------------------------------------
 
+    @property
+    def request_under_way(self) -> web.BaseRequest | None:
+        return self._current_request
+
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
@@ -291,8 +295,7 @@ class Connection(RequestHandler):
             raise
         finally:
             self.request_ends()
-            duration_s = time.perf_counter() - began_at
-            told(request, self._traffic.origins, self._status, self._cut or ending, duration_s)
+            told(request, self._traffic, self._status, self._cut or ending, began_at)
         if not is_lost and not request.content.is_eof():
             await self._drop_body(request.content, response.keep_alive)
         return response, is_lost

@@ -6,6 +6,7 @@
 import asyncio
 import json
 import re
+import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol
 
@@ -15,7 +16,7 @@ from casd.errors import BodyTimeout, InvalidInput, TooLarge, UnsupportedEncoding
 from casd.model import JSON
 from casd.store import DEFAULT_CONTENT_TYPE
 from casd.tasks import to_the_end
-from casd.web.keys import EXPECTATION, LIMITS
+from casd.web.keys import BODY_AWAITED_S, EXPECTATION, LIMITS
 from casd.web.ranges import number
 
 JSON_LIMIT_BYTES = 1 << 20
@@ -77,6 +78,7 @@ async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_byte
 async def next_piece(request: web.Request) -> bytes:
     """What has arrived of the body, empty at its end. Raises BodyTimeout, InvalidInput."""
     idle_timeout_s = request.app[LIMITS].body_idle_timeout_s
+    began_at = time.perf_counter()
     try:
         async with asyncio.timeout(idle_timeout_s):
             return await request.content.readany()
@@ -84,6 +86,8 @@ async def next_piece(request: web.Request) -> bytes:
         raise BodyTimeout(f"no byte of the body arrived for {idle_timeout_s:g} s") from None
     except web.RequestPayloadError as error:  # chunks that do not parse, or a body that ends too early
         raise InvalidInput("the body's framing is broken") from error
+    finally:
+        request[BODY_AWAITED_S] = request.get(BODY_AWAITED_S, 0.0) + time.perf_counter() - began_at
 
 
 async def proceed(request: web.Request) -> None:
@@ -177,3 +181,15 @@ def checked_text(text: str, what: str, limit_bytes: int = TEXT_LIMIT_BYTES) -> s
     if not 1 <= size <= limit_bytes or _CONTROL.search(text):
         raise InvalidInput(f"{what} has 1 to {limit_bytes} bytes of UTF-8 and no control characters")
     return text
+
+
+def checked_fields(body: dict[str, Any], kinds: dict[str, type]) -> dict[str, object]:
+    """The body's fields if each is known and of its kind, or null. Raises InvalidInput."""
+    for name, value in body.items():
+        kind = kinds.get(name)
+        if kind is None:
+            raise InvalidInput(f"unknown field {name[:40]!r}; known: {', '.join(kinds)}")
+        accepted = (int, float) if kind is float else kind
+        if value is not None and (not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool)):
+            raise InvalidInput(f"{name} is of the wrong type")
+    return dict(body)

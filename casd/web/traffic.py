@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from casd.web.origin import Origins
+from casd.web.tallies import Tallies
 
 if TYPE_CHECKING:
     from casd.web.protocol import Connection
@@ -43,6 +44,8 @@ class Traffic:
     by_address: Counter[str] = field(default_factory=Counter)
     bodies: dict["Connection", StreamReader] = field(default_factory=dict)  # that arrive
     busy: set["Connection"] = field(default_factory=set)
+    tallies: Tallies = field(default_factory=Tallies)
+    slow_request_s: float = 0.0  # a request that takes longer is told as slow; 0 means none is
     is_draining: bool = False
     turned_away: int = 0  # connections, since the last that was taken
     idle: asyncio.Event = field(default_factory=asyncio.Event)

@@ -77,6 +77,7 @@ ADMINS = {
     ("GET", "/v1/quarantine/{id}"),
     ("DELETE", "/v1/quarantine/{id}"),
     ("GET", "/v1/status"),
+    ("GET", "/v1/samples"),
     ("POST", "/v1/backups"),
     ("PUT", "/v1/backups/{uuid}"),
     ("DELETE", "/v1/backups/{uuid}"),

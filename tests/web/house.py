@@ -37,6 +37,7 @@ from casd.web.application import Services, build
 from casd.web.dialect import Dialect
 from casd.web.front import Front
 from casd.web.keys import Limits
+from casd.web.metrics import METRICS, Metrics
 from casd.web.origin import Origins
 from casd.web.traffic import ConnectionLimits, Traffic
 from casd.web.transmit import Transmitter
@@ -62,6 +63,7 @@ class House:
     port: int  # TCP, on the loopback
     tls_port: int
     unix: Path
+    metrics: Metrics
 
     @property
     def headers(self) -> dict[str, str]:
@@ -113,13 +115,15 @@ async def open_house(
 
         traffic = Traffic(ConnectionLimits(30, send_idle_timeout_s, 0, 0))
         services = Services(store, uploads, upkeep, transmitter, Origins(), Limits(1 << 30, 30, 3600))
-        runner = web.AppRunner(build(dialects, services, traffic))
+        app = build(dialects, services, traffic)
+        runner = web.AppRunner(app)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         assert runner.server is not None
         front = Front(runner.server, traffic)
         ports = await listen(stack, front, traffic, root / "socket", tls)
-        yield House(store, traffic, front, auth.principal_of(token, now()), secret, *ports, root / "socket")
+        principal = auth.principal_of(token, now())
+        yield House(store, traffic, front, principal, secret, *ports, root / "socket", app[METRICS])
 
 
 async def listen(

@@ -173,15 +173,19 @@ def test_each_request_leaves_a_line(shared_daemon: Daemon) -> None:
 
     sent = len(answer.body)
     facts = dict(fact.split("=") for fact in line.removeprefix("request ").split(" "))
-    assert float(facts.pop("duration_ms")) > 0
+    assert float(facts.pop("duration_ms")) >= float(facts.pop("response_ms")) > 0
     assert sent < int(facts.pop("sent_bytes")) < sent + 1000
     assert facts == {
         "request": "line.1",
         "address": "127.0.0.1",
         "method": "GET",
         "path": "/v1/tokens",
+        "route": "/v1/tokens",
+        "range": "-",
         "status": "200",
         "ending": "answered",
+        "received_bytes": "0",
+        "slow": "False",
         "principal": "admin",
         "dialect": "native",
     }
@@ -203,8 +207,8 @@ def test_a_refusal_leaves_its_line_and_no_secret_is_in_it(shared_daemon: Daemon)
 
     line = line_of(shared_daemon, "line.3")
 
-    assert " path=/v1/tokens status=401 ending=answered " in line
-    assert line.endswith(" principal=- dialect=native")
+    assert " dialect=native principal=- method=GET path=/v1/tokens route=/v1/tokens " in line
+    assert " status=401 ending=answered " in line
     assert "casd_wrong-secret" not in shared_daemon.log
     assert "secret-signature" not in shared_daemon.log
 
@@ -221,7 +225,7 @@ def test_a_path_forges_nothing(shared_daemon: Daemon) -> None:
     path = "/a%0A2026%20ERROR%20forged=1%1B"
     ask(shared_daemon, "GET", path, headers={"X-Request-ID": "line.4"})
 
-    assert f" path={path} status=404 " in line_of(shared_daemon, "line.4")
+    assert f" path={path} route=- range=- status=404 " in line_of(shared_daemon, "line.4")
     assert "\x1b" not in shared_daemon.log
 
 

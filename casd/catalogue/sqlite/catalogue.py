@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -12,8 +13,8 @@ from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.reading import SqliteReading
 from casd.catalogue.sqlite.rows import in_list, micros, number_after, payload_state, time_or_none
-from casd.catalogue.sqlite.writer import Touched, Writer
-from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals
+from casd.catalogue.sqlite.writer import LATELY, Touched, Writer
+from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals, Workings
 from casd.errors import NameNotFound, StorageFailed
 from casd.model import (
     JSON,
@@ -82,11 +83,9 @@ class SqliteCatalogue(SqliteReading):
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(blobs.drop_own_hold, uuid, at, until)
 
-    async def set_metadata(
-        self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime, *, only_adds: bool = False
-    ) -> None:
+    async def set_metadata(self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime) -> None:
         at = micros(now)
-        await self._writer.write(blobs.set_metadata, uuid, key, value, limit_bytes, at, only_adds)
+        await self._writer.write(blobs.set_metadata, uuid, key, value, limit_bytes, at)
 
     async def delete_metadata(self, uuid: UUID, key: str, now: datetime) -> None:
         at = micros(now)
@@ -180,10 +179,8 @@ class SqliteCatalogue(SqliteReading):
         await self._writer.write(infos.limit_versions, namespace, name, keep_versions, at, until)
         return await self._known_name(namespace, name)
 
-    async def set_name_metadata(
-        self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int, *, only_adds: bool = False
-    ) -> None:
-        await self._writer.write(infos.set_metadata, namespace, name, key, value, limit_bytes, only_adds)
+    async def set_name_metadata(self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int) -> None:
+        await self._writer.write(infos.set_metadata, namespace, name, key, value, limit_bytes)
 
     async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
         await self._writer.write(infos.delete_metadata, namespace, name, key)
@@ -370,3 +367,14 @@ class SqliteCatalogue(SqliteReading):
     @property
     def pending_writes(self) -> int:
         return self._writer.pending
+
+    async def workings(self) -> Workings:
+        commits, cache = self._writer.commits, self._lookups.cache
+        wal_bytes = await asyncio.to_thread(self._lookups.wal_bytes)
+        return Workings(
+            commits.took_s, commits.operations, commits.failed, wal_bytes, cache.hits, cache.misses, len(cache)
+        )
+
+    def take_commit_times(self) -> list[float]:
+        taken, self._writer.commits.lately_s = self._writer.commits.lately_s, deque(maxlen=LATELY)
+        return list(taken)

@@ -28,13 +28,21 @@ class LRU:
         self._limit = limit
         self._values: OrderedDict[Hashable, Any] = OrderedDict()
         self.generation = 0
+        self.hits = 0
+        self.misses = 0
 
     def get(self, key: Hashable) -> Any:
         """The value, None if it is not here."""
         value = self._values.get(key)
-        if value is not None:
+        if value is None:
+            self.misses += 1
+        else:
+            self.hits += 1
             self._values.move_to_end(key)
         return value
+
+    def __len__(self) -> int:
+        return len(self._values)
 
     def put(self, key: Hashable, value: object) -> None:
         self._values[key] = value
@@ -105,6 +113,13 @@ class Lookups:
         except sqlite3.Error as error:
             raise storage_error(error) from error
         return row
+
+    def wal_bytes(self) -> int:
+        """How long the write-ahead log is now; one stat, of a file that is open anyway."""
+        try:
+            return self._path.with_name(self._path.name + "-wal").stat().st_size
+        except OSError:  # the last connection took it along
+            return 0
 
     def close(self) -> None:
         self._db.close()

@@ -16,16 +16,22 @@ import logging
 import queue
 import sqlite3
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from casd.distribution import Distribution
 from casd.errors import CasdError, StorageFailed, StorageFull
 
 log = logging.getLogger(__name__)
 
 BATCH_LIMIT = 256  # operations per commit: 256 small ones take about 10 ms, and nobody waits much longer than that
 BUSY_MS = 5000  # what a write waits for another program's, which there should not be
+COMMIT_BOUNDS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)  # an fsync is 0.1 to 30 ms
+BATCH_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, BATCH_LIMIT)
+LATELY = 4096  # commits whose times are kept until somebody takes them
 IDLE_CHECKPOINT_S = 2.0  # a quiet writer folds the WAL back, so that it never grows without bound
 
 P = ParamSpec("P")
@@ -45,6 +51,22 @@ class Operation:
     error: BaseException | None = None
 
 
+class Commits:
+    """How the commits went since the start."""
+
+    def __init__(self) -> None:
+        self.took_s = Distribution(COMMIT_BOUNDS_S)
+        self.operations = Distribution(BATCH_BOUNDS)
+        self.failed = 0
+        self.lately_s: deque[float] = deque(maxlen=LATELY)
+
+    def add(self, operations: int, took_s: float, is_failed: bool) -> None:
+        self.took_s.add(took_s)
+        self.operations.add(operations)
+        self.lately_s.append(took_s)
+        self.failed += is_failed
+
+
 class Writer:
     """Runs operations one after the other, in the order in which `write` was called."""
 
@@ -56,6 +78,7 @@ class Writer:
         self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
         self._has_stale_frames = False  # of a commit that failed: a recovery could take them for good
         self._is_closed = False
+        self.commits = Commits()
         self._thread = threading.Thread(target=self._work, name="casd-writer")
         self._thread.start()
 
@@ -101,9 +124,11 @@ class Writer:
                 continue
             batch, is_running = self._batch(first)
             if batch:
-                self._commit(batch)
+                began_at = time.perf_counter()
+                is_done = self._commit(batch)
+                took_s = time.perf_counter() - began_at
                 is_checkpointed = False
-                self._loop.call_soon_threadsafe(self._deliver, batch)
+                self._loop.call_soon_threadsafe(self._deliver, batch, took_s, not is_done)
         self._checkpoint()
         self._db.close()
 
@@ -121,7 +146,7 @@ class Writer:
                 return batch, True
         return batch, False
 
-    def _commit(self, batch: list[Operation]) -> None:
+    def _commit(self, batch: list[Operation]) -> bool:
         try:
             self._db.execute("BEGIN IMMEDIATE")
             if self._has_stale_frames:
@@ -137,6 +162,8 @@ class Writer:
             for operation in batch:
                 operation.error = failure
             self._roll_back()
+            return False
+        return True
 
     def _run(self, operation: Operation) -> None:
         self._db.execute("SAVEPOINT operation")
@@ -173,7 +200,8 @@ class Writer:
 
     # -- on the loop --------------------------------------------------------------------------------------
 
-    def _deliver(self, batch: list[Operation]) -> None:
+    def _deliver(self, batch: list[Operation], took_s: float, is_failed: bool) -> None:
+        self.commits.add(len(batch), took_s, is_failed)
         touched: Touched = set()
         for operation in batch:
             touched |= operation.touched

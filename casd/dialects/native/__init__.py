@@ -5,7 +5,7 @@ out; the table below is the whole API. Its patterns let braces and line breaks p
 with 404: whether a key or a name is one is for the handlers to say.
 """
 
-from casd.dialects.native import accounts, backups, blobs, names, quarantine, service, signing, upkeep
+from casd.dialects.native import accounts, backups, blobs, names, quarantine, service, signing, upkeep, watching
 from casd.web.dialect import Access, Dialect, Route, bearer
 from casd.web.errors import problem
 
@@ -55,6 +55,7 @@ NATIVE = Dialect(
         Route("GET", "/v1/quarantine/{id:[^/]+}", quarantine.show),
         Route("DELETE", "/v1/quarantine/{id:[^/]+}", quarantine.purge),
         Route("GET", "/v1/status", service.status),
+        Route("GET", "/v1/samples", watching.samples),
         Route("POST", "/v1/backups", backups.begin),
         Route("PUT", "/v1/backups/{uuid}", backups.renew),
         Route("DELETE", "/v1/backups/{uuid}", backups.end),
