@@ -144,6 +144,11 @@ class CatalogueReads(Protocol):
         Those in parts, partial and joining ones are not among them: they go on in another way.
         """
 
+    async def open_uploads(
+        self, namespaces: Collection[str] | None, limit: int, after: bytes | None, now: datetime
+    ) -> Page[Upload]:
+        """Unfinished uploads of those namespaces (None: all) by UUID, which is by age."""
+
     async def expired_uploads(self, now: datetime, limit: int) -> list[Upload]:
         """Uploads past their time, finished ones too."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from casd.catalogue.values import NO_GUARD, UploadTotals
 from casd.errors import NamespaceNotFound, PreconditionFailed, TooManyUploads, UploadNotFound
-from casd.model import ByteRange, Guard, Naming, Role, Token, Upload, UploadPart
+from casd.model import ByteRange, Guard, Naming, Page, Role, Token, Upload, UploadPart
 from tests.contracts.desk import ALICE, BOB, NAME, Desk
 from tests.contracts.oracle import digest_of, receipt_of
 
@@ -204,6 +204,23 @@ class TransferContract:
         assert await found("xxh3-128", b"x" * 16) == []
         desk.clock.move(days=1)
         assert await found("sha512", digest.raw) == []
+
+    async def test_open_uploads_are_listed_by_age_in_pages(self, desk: Desk) -> None:
+        first, second, bobs = [await begin(desk, **facts) for facts in ({}, {"is_in_parts": True}, {"namespace": BOB})]
+        done = await begin(desk)
+        await desk.catalogue.add_blob(desk.new_blob(), receipt_of(b"abc"), desk.clock(), desk.keep_until, done.uuid)
+
+        async def found(namespaces: list[str] | None, limit: int = 9, after: bytes | None = None) -> Page[Upload]:
+            return await desk.catalogue.open_uploads(namespaces, limit, after, desk.clock())
+
+        assert await found([ALICE]) == Page((first, second), None)
+        assert await found(None) == Page((first, second, bobs), None)
+        page = await found(None, 2)
+        assert page.items == (first, second)
+        assert await found(None, 2, page.next) == Page((bobs,), None)
+        assert (await found([])).items == ()
+        desk.clock.move(days=1)
+        assert (await found(None)).items == ()
 
     async def test_a_creation_whose_answer_was_lost_is_not_done_twice(self, desk: Desk) -> None:
         facts = {"session": "12345678", "digest": digest_of(b"abc"), "metadata": "a eA=="}

@@ -234,8 +234,10 @@ def test_only_writers_find_what_is_unfinished_and_foreign_is_as_absent(us: Party
 @pytest.mark.parametrize(
     "query",
     [
-        {},
         {"size": 1},
+        {"limit": 0},
+        {"cursor": "x"},
+        {"offset": 1},
         {"sha512": "0" * 128},
         {"sha512": "0" * 128, "xxh3_128": "0" * 32, "size": 1},
         {"sha512": "0" * 127, "size": 1},
@@ -251,6 +253,34 @@ def test_a_search_that_is_none_is_400(us: Party, query: dict[str, Any]) -> None:
     answer = found(us.writer, **query)
 
     assert (answer.status, answer.code) == (400, "invalid-input")
+
+
+def test_open_uploads_are_listed_without_their_content_too(us: Party, them: Party) -> None:
+    whole = created(us.writer, 16, name="a/b", filename="f")
+    patch(us.writer, whole, 0, b"abc")
+    piece = tus(us.writer, "POST", "/v1/uploads", Upload_Length="3", Upload_Concat="partial")["Location"]
+    theirs = created(them.writer, 16)
+    patch(us.writer, created(us.writer, 3), 0, b"abc")  # is finished
+
+    items = found(us.writer).json["items"]
+    pages = [found(us.writer, limit=1).json]
+    pages.append(found(us.writer, limit=1, cursor=pages[0]["next"]).json)
+
+    assert [item["url"] for item in items] == [whole, piece]
+    assert [item["is_partial"] for item in items] == [False, True]
+    assert (items[0]["offset"], items[0]["size"], items[0]["begun_by"]) == (3, 16, "a writer")
+    assert [item["url"] for page in pages for item in page["items"]] == [whole, piece]
+    assert pages[1]["next"] is None
+    assert [item["url"] for item in found(us.admin, namespace=them.namespace).json["items"]] == [theirs]
+    assert {whole, theirs} <= {item["url"] for item in found(us.admin, limit=1000).json["items"]}
+
+
+def test_open_uploads_are_listed_for_writers_alone_and_foreign_is_as_absent(us: Party, them: Party) -> None:
+    foreign = found(us.writer, namespace=them.namespace)
+    absent = found(us.writer, namespace=f"ns-{uuid4()}")
+
+    assert (foreign.status, foreign.code) == (absent.status, absent.code) == (404, "namespace-not-found")
+    assert (found(us.reader).status, found(us.nobody).status) == (403, 401)
 
 
 def test_a_size_that_nothing_has_finds_nothing(us: Party) -> None:

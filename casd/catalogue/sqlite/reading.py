@@ -224,6 +224,14 @@ class SqliteReading:
         rows = await self._listings.rows(sql, values | {"most": uploads.MOST_OF_CONTENT})
         return sorted(map(uploads.upload_of, rows), key=lambda upload: -upload.offset)[:limit]
 
+    async def open_uploads(
+        self, namespaces: Collection[str] | None, limit: int, after: bytes | None, now: datetime
+    ) -> Page[Upload]:
+        sql, values = uploads.open_page(namespaces)
+        values |= {"now": micros(now), "after": after or b"", "limit": limit + 1}
+        found = [uploads.upload_of(row) for row in await self._listings.rows(sql, values)]
+        return Page(tuple(found[:limit]), found[limit - 1].uuid.bytes if len(found) > limit else None)
+
     async def upload_joining(self, namespace: str, joins: Sequence[UUID]) -> Upload | None:
         values = {"namespace": namespace, "joins": uploads.joins_in(joins)}
         row = await self._lookups.row(uploads.SELECT_JOINING, values)

@@ -1,10 +1,11 @@
 """What happens to the rows of resumable uploads, each function inside a transaction of the writer."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 from uuid import UUID
 
-from casd.catalogue.sqlite.rows import Row, micros, namespace_id, time_of
+from casd.catalogue.sqlite.rows import Row, in_list, micros, namespace_id, time_of
 from casd.catalogue.sqlite.writer import Touched
 from casd.errors import TooManyUploads, UploadNotFound
 from casd.model import ByteRange, Digest, Receipt, Upload, UploadPart
@@ -64,6 +65,14 @@ SELECT_OF_CONTENT = f"""
   AND u.expires_at > :now AND NOT u.is_in_parts AND NOT u.is_partial AND u.joins IS NULL
 ORDER BY u.id DESC LIMIT :most
 """
+
+
+def open_page(namespaces: Collection[str] | None) -> tuple[str, dict[str, Any]]:
+    """The statement for a page of unfinished uploads. There are never many: each token may have a thousand."""
+    names, values = in_list(namespaces, "ns") if namespaces is not None else ("(n.name)", {})
+    sql = f"""{SELECT_UPLOADS} WHERE u.blob_uuid IS NULL AND u.expires_at > :now AND u.uuid > :after
+      AND n.name IN {names} ORDER BY u.uuid LIMIT :limit"""
+    return sql, values
 
 
 def same_upload(db: sqlite3.Connection, upload: Upload) -> Upload | None:

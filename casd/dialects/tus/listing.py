@@ -1,4 +1,6 @@
-"""Unfinished uploads by their content, so that a client goes on that has kept no URL, or is on another machine."""
+"""Unfinished uploads: by their content, so that a client goes on that has kept no URL, or is on another machine; or all
+of them, for whoever looks after them.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,10 +14,11 @@ from casd.dialects.tus.calls import location
 from casd.errors import CasdError, InvalidInput
 from casd.held import unfinished
 from casd.model import Upload, checked_namespace
+from casd.store import BlobStore
 from casd.uploads import Uploads
 from casd.web.answers import json_response, time_text
 from casd.web.keys import principal_of, store_of
-from casd.web.query import check_parameters
+from casd.web.query import check_parameters, cursor, cursor_text, page_limit
 from casd.web.ranges import query_number
 
 PATIENCE_S = 10.0  # reading again goes on behind it; 4 to 7 GiB
@@ -24,6 +27,8 @@ ALGORITHMS = {"sha512": ("sha512", 128), "xxh3_128": ("xxh3-128", 32)}  # each w
 
 async def listing(request: web.Request) -> web.StreamResponse:
     store, principal, uploads = store_of(request), principal_of(request), uploads_of(request)
+    if not any(parameter in request.query for parameter in (*ALGORITHMS, "size")):
+        return await open_page(request)
     check_parameters(request, *ALGORITHMS, "size", "namespace")
     algorithm, value = content_of(request)
     if "size" not in request.query:
@@ -36,6 +41,28 @@ async def listing(request: web.Request) -> web.StreamResponse:
     found = await with_prefixes(uploads, principal, found)
     items = [upload_json(upload, uploads.is_receiving(upload.uuid)) for upload in found]
     return json_response({"items": items, "next": None})
+
+
+async def open_page(request: web.Request) -> web.StreamResponse:
+    """Of one namespace, or of all that the caller may write in; of an admin's, that is every one."""
+    store, principal, uploads = store_of(request), principal_of(request), uploads_of(request)
+    check_parameters(request, "namespace", "limit", "cursor")
+    namespaces: Sequence[str] | None = None if principal.is_admin else principal.namespaces
+    if "namespace" in request.query:
+        namespaces = (checked_namespace(request.query["namespace"]),)
+    for namespace in namespaces or ():
+        await store.writable_namespace(principal, namespace)
+    page = await store.catalogue.open_uploads(namespaces, page_limit(request), cursor(request), store.now())
+    items = [await open_upload_json(store, uploads, upload) for upload in page.items]
+    return json_response({"items": items, "next": cursor_text(request, page.next)})
+
+
+async def open_upload_json(store: BlobStore, uploads: Uploads, upload: Upload) -> dict[str, object]:
+    token = await store.catalogue.token_by_id(upload.token)  # cached: 2 us
+    return upload_json(upload, uploads.is_receiving(upload.uuid)) | {
+        "begun_by": token.name if token else None,
+        "is_partial": upload.is_partial,
+    }
 
 
 async def with_prefixes(uploads: Uploads, principal: Principal, found: Sequence[Upload]) -> list[Upload]:
