@@ -46,8 +46,19 @@ class Principal:
         """Raise NamespaceNotFound for a namespace that is not the caller's, Forbidden for a role that is too small."""
         if not self.is_member(namespace):
             raise NamespaceNotFound(f"there is no namespace {namespace}")
-        if self.role is Role.READER:
-            raise Forbidden(f"token {self.name!r} may only read in {namespace}: this needs the role writer")
+        if self.role in (Role.READER, Role.APPEND):
+            may = "read" if self.role is Role.READER else "add"
+            raise Forbidden(f"token {self.name!r} may only {may} in {namespace}: this needs the role writer")
+
+    def check_adder(self, namespace: str) -> None:
+        """The same for what only adds: a role that may not change what is there is large enough for it."""
+        if self.role is not Role.APPEND or not self.is_member(namespace):
+            self.check_writer(namespace)
+
+    @property
+    def only_adds(self) -> bool:
+        """Whether what is there, and what others have begun, is out of its reach."""
+        return self.role is Role.APPEND
 
     def check_admin(self) -> None:
         """Raise Forbidden for any other role."""

@@ -3,10 +3,12 @@
 Each is one transaction of the catalogue; no payload is touched, what nothing holds any more is left to collection.
 """
 
+from collections.abc import Callable
 from uuid import UUID
 
 from casd.auth import Principal
 from casd.catalogue.values import NO_GUARD
+from casd.errors import PreconditionFailed
 from casd.model import JSON, Blob, Guard, NameInfo, Version, VersionRef
 from casd.store import BlobStore
 
@@ -64,22 +66,43 @@ async def purge(store: BlobStore, principal: Principal, namespace: str, name: st
     await store.catalogue.purge_name(namespace, name, store.now(), store.keep_until(), guard)
 
 
-async def delete(store: BlobStore, principal: Principal, uuid: UUID) -> Blob | None:
+async def delete(
+    store: BlobStore, principal: Principal, uuid: UUID, may: Callable[[Blob], bool] | None = None
+) -> Blob | None:
     """Drop the blob's own hold; the blob if a version still holds it, else None.
 
-    Raises BlobNotFound, Forbidden, and Conflict if versions were all it had.
+    `may` says of a blob whether it is the one that is meant: its bytes never change. Raises BlobNotFound, Forbidden,
+    PreconditionFailed where that says no, and Conflict if versions were all it had.
     """
-    await store.writable_blob(principal, uuid)
+    blob = await store.writable_blob(principal, uuid)
+    if may is not None and not may(blob):
+        raise PreconditionFailed(f"the bytes of blob {uuid} are {blob.digest}, not what If-Match says")
     return await store.catalogue.drop_own_hold(uuid, store.now(), store.keep_until())
 
 
 async def set_metadata(store: BlobStore, principal: Principal, uuid: UUID, key: str, value: JSON) -> None:
-    """Raises BlobNotFound, Forbidden, TooLarge."""
-    await store.writable_blob(principal, uuid)
-    await store.catalogue.set_metadata(uuid, key, value, METADATA_LIMIT_BYTES, store.now())
+    """A role that only adds may set what is not there yet. Raises BlobNotFound, Forbidden, TooLarge."""
+    await store.addable_blob(principal, uuid)
+    limit, only_adds = METADATA_LIMIT_BYTES, principal.only_adds
+    await store.catalogue.set_metadata(uuid, key, value, limit, store.now(), only_adds=only_adds)
 
 
 async def delete_metadata(store: BlobStore, principal: Principal, uuid: UUID, key: str) -> None:
     """Raises BlobNotFound, Forbidden, MetadataKeyNotFound."""
     await store.writable_blob(principal, uuid)
     await store.catalogue.delete_metadata(uuid, key, store.now())
+
+
+async def set_name_metadata(
+    store: BlobStore, principal: Principal, namespace: str, name: str, key: str, value: JSON
+) -> None:
+    """As `set_metadata`, of a name. Raises NameNotFound, Forbidden, TooLarge."""
+    await store.addable_namespace(principal, namespace)
+    limit, only_adds = METADATA_LIMIT_BYTES, principal.only_adds
+    await store.catalogue.set_name_metadata(namespace, name, key, value, limit, only_adds=only_adds)
+
+
+async def delete_name_metadata(store: BlobStore, principal: Principal, namespace: str, name: str, key: str) -> None:
+    """Raises NameNotFound, Forbidden, MetadataKeyNotFound."""
+    await store.writable_namespace(principal, namespace)
+    await store.catalogue.delete_name_metadata(namespace, name, key)

@@ -45,7 +45,7 @@ async def copy_blob(
     Raises BlobNotFound unless the caller is a member of the blob's namespace, or if its bytes are damaged;
     NamespaceNotFound, Forbidden.
     """
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     blob = await store.members_blob(principal, uuid)
     if blob.state is BlobState.ERROR:
         raise BlobNotFound(f"the bytes of blob {uuid} are damaged: send them again")
@@ -57,9 +57,10 @@ async def copy_blob(
 async def unfinished(
     store: BlobStore, principal: Principal, namespace: str, algorithm: str, value: bytes, size: int
 ) -> Sequence[Upload]:
-    """The namespace's unfinished uploads of that content, as it was announced, the one with most bytes first.
+    """Unfinished uploads of that content, as announced, that the caller may go on with: the one with most bytes first.
 
     Raises NamespaceNotFound, Forbidden.
     """
-    await store.writable_namespace(principal, namespace)
-    return await store.catalogue.uploads_of_content(namespace, algorithm, value, size, store.now(), CANDIDATES)
+    await store.addable_namespace(principal, namespace)
+    found = await store.catalogue.uploads_of_content(namespace, algorithm, value, size, store.now(), CANDIDATES)
+    return [upload for upload in found if not principal.only_adds or upload.token == principal.token]

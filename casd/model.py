@@ -225,6 +225,7 @@ class Naming:
     source_url: str | None = None  # where the name comes from; None leaves what is known
     source_url_if_new: str | None = None  # the same, of a name that this makes
     shared: bool = False  # with everybody; False leaves it as it is
+    only_adds: bool = False  # for who may not overwrite: not what a name that keeps one version has, nor its source URL
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +244,7 @@ class Namespace:
 
 class Role(StrEnum):
     READER = "reader"
+    APPEND = "append-only"  # adds blobs, versions and uploads, and changes nothing that is there
     WRITER = "writer"
     ADMIN = "admin"
 

@@ -106,9 +106,17 @@ class BlobStore:
         return namespace
 
     async def writable_namespace(self, principal: Principal, name: str) -> Namespace:
-        """Raises NamespaceNotFound, and Forbidden for a role that is too small."""
+        """Where the caller may change what is there. Raises NamespaceNotFound, and Forbidden for too small a role."""
         namespace = await self.catalogue.namespace(name)
         principal.check_writer(name)
+        if namespace is None:
+            raise NamespaceNotFound(f"there is no namespace {name}")
+        return namespace
+
+    async def addable_namespace(self, principal: Principal, name: str) -> Namespace:
+        """One that the caller may at least add to; the same for what changes nothing that is there. Raises as it."""
+        namespace = await self.catalogue.namespace(name)
+        principal.check_adder(name)
         if namespace is None:
             raise NamespaceNotFound(f"there is no namespace {name}")
         return namespace
@@ -145,9 +153,15 @@ class BlobStore:
         return blob
 
     async def writable_blob(self, principal: Principal, uuid: UUID) -> Blob:
-        """Raises BlobNotFound, and Forbidden for a role that is too small."""
+        """One that the caller may change. Raises BlobNotFound, and Forbidden for a role that is too small."""
         blob = await self.members_blob(principal, uuid)
         principal.check_writer(blob.namespace)
+        return blob
+
+    async def addable_blob(self, principal: Principal, uuid: UUID) -> Blob:
+        """One that the caller may at least add metadata to. Raises as `writable_blob`."""
+        blob = await self.members_blob(principal, uuid)
+        principal.check_adder(blob.namespace)
         return blob
 
     async def readable_version(
@@ -236,7 +250,7 @@ class BlobStore:
         The upload that it `finishes`, if any, has become it at the same moment.
         Raises NamespaceNotFound, Forbidden, SizeMismatch, DigestMismatch, StorageFailed, UploadNotFound.
         """
-        await self.writable_namespace(principal, namespace)
+        await self.addable_namespace(principal, namespace)
         receipt = await staged.seal(expected)
         new = self._new_blob(namespace, about)
 
@@ -262,7 +276,7 @@ class BlobStore:
 
         Raises as `add`, and PreconditionFailed if the guard does not hold in the transaction.
         """
-        await self.writable_namespace(principal, namespace)
+        await self.addable_namespace(principal, namespace)
         receipt = await staged.seal(expected)
         new = self._new_blob(namespace, about)
 
@@ -276,7 +290,7 @@ class BlobStore:
                 self.now(),
                 self.keep_until(),
                 finishes,
-                naming,
+                self._of(principal, naming),
             )
 
         return await self._commit(staged, receipt, record)
@@ -327,9 +341,13 @@ class BlobStore:
         Raises BlobNotFound unless the caller is a member of the blob's namespace, or if its bytes are damaged,
         NamespaceNotFound, Forbidden, PreconditionFailed.
         """
-        await self.writable_namespace(principal, namespace)
+        await self.addable_namespace(principal, namespace)
         if (await self.members_blob(principal, blob)).state is BlobState.ERROR:
             raise BlobNotFound(f"the bytes of blob {blob} are damaged: send them again")
         new = self._new_blob(namespace, about or Description())
         now, until, as_new = self.now(), self.keep_until(), about is not None
+        naming = self._of(principal, naming)
         return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming, as_new=as_new)
+
+    def _of(self, principal: Principal, naming: Naming) -> Naming:
+        return replace(naming, only_adds=True) if principal.only_adds else naming

@@ -58,8 +58,13 @@ class Catalogue(CatalogueReads, Protocol):
         Raises BlobNotFound, and Conflict if versions were all it had.
         """
 
-    async def set_metadata(self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime) -> None:
-        """Raises BlobNotFound, and TooLarge if the blob's metadata would be longer than `limit_bytes` in all."""
+    async def set_metadata(
+        self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime, *, only_adds: bool = False
+    ) -> None:
+        """Raises BlobNotFound, and TooLarge if the blob's metadata would be longer than `limit_bytes` in all.
+
+        With `only_adds` Forbidden if the key is there with another value.
+        """
 
     async def delete_metadata(self, uuid: UUID, key: str, now: datetime) -> None:
         """Raises BlobNotFound, MetadataKeyNotFound."""
@@ -171,8 +176,10 @@ class Catalogue(CatalogueReads, Protocol):
     ) -> NameInfo:
         """Set how many versions the name keeps, and remove the older ones at once. Raises NameNotFound."""
 
-    async def set_name_metadata(self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int) -> None:
-        """Raises NameNotFound, and TooLarge if the name's metadata would be longer than `limit_bytes` in all."""
+    async def set_name_metadata(
+        self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int, *, only_adds: bool = False
+    ) -> None:
+        """Raises NameNotFound, and as `set_metadata`."""
 
     async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
         """Raises NameNotFound, MetadataKeyNotFound."""

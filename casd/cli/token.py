@@ -25,9 +25,10 @@ def token() -> None:
 @click.argument("name", metavar="NAME")
 @click.option(
     "--role",
-    type=click.Choice(["reader", "writer", "admin"]),
+    type=click.Choice(["reader", "append-only", "writer", "admin"]),
     required=True,
-    help="reader: read in its namespaces; writer: and change things there; admin: everything, everywhere.",
+    help="reader: read in its namespaces; append-only: and add there, but change, hide or delete nothing; "
+    "writer: and change things there; admin: everything, everywhere.",
 )
 @click.option(
     "--namespace",

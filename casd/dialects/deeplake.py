@@ -28,7 +28,7 @@ PAGE_DEFAULT = 20
 async def upload(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     workspace = workspace_of(request)
-    await store.writable_namespace(principal, workspace)
+    await store.addable_namespace(principal, workspace)
     form = Form(request)
     about: Description | None = None
     async with await store.stage(form.size) as staged:

@@ -24,7 +24,7 @@ async def join(uploads: Uploads, principal: Principal, new: NewUpload, driver: s
     Asking again changes nothing. Raises as `Uploads.create` and `Uploads.complete`, UploadNotFound if one is not there,
     and then nothing is left of the join, InvalidInput if one is not partial, Conflict if one is not complete.
     """
-    await uploads.store.writable_namespace(principal, new.namespace)
+    await uploads.store.addable_namespace(principal, new.namespace)
     upload = await uploads.store.catalogue.upload_joining(new.namespace, new.joins)
     if upload is None:
         parts = [await uploads.own(principal, uuid, is_in_parts=False) for uuid in new.joins]

@@ -15,7 +15,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from casd.auth import Principal
-from casd.errors import Conflict, InvalidInput, OffsetConflict, OutOfDescriptors, UploadBusy, UploadNotFound
+from casd.errors import Conflict, Forbidden, InvalidInput, OffsetConflict, OutOfDescriptors, UploadBusy, UploadNotFound
 from casd.model import Digest, Upload
 from casd.store import BlobStore, Description
 from casd.tasks import to_the_end
@@ -85,7 +85,7 @@ class Uploads:
         not done twice. Raises NamespaceNotFound, Forbidden, StorageFull, TooManyUploads.
         """
         store = self.store
-        await store.writable_namespace(principal, new.namespace)
+        await store.addable_namespace(principal, new.namespace)
         now = store.now()
         upload = Upload(
             uuid=store.new_uuid(),
@@ -286,7 +286,9 @@ class Uploads:
             raise UploadNotFound(f"there is no upload {uuid} of this kind: its client goes on with it in another way")
         if upload.expires_at <= self.store.now() and not self._sessions.has_turn(uuid):
             raise UploadNotFound(f"upload {uuid} has expired")
-        principal.check_writer(upload.namespace)
+        principal.check_adder(upload.namespace)
+        if principal.only_adds and upload.token != principal.token:
+            raise Forbidden(f"another token began upload {uuid}: this needs the role writer")
         return upload
 
     @asynccontextmanager

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from casd.auth import Principal
-from casd.errors import CasdError, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
+from casd.errors import CasdError, InvalidInput, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
 from casd.named_keys import NamedKeys
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
@@ -178,6 +178,8 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
     try:
         if request[EXPECTATION].lower() not in ("", "100-continue"):
             raise UnknownExpectation("the only expectation that casd knows is 100-continue")
+        if "#" in request.raw_path:  # aiohttp ends path and query there, and would not see a `?version=` behind it
+            raise InvalidInput("a # in a path or a query is written %23")
         return await handler(request)
     except CasdError:
         raise

@@ -60,6 +60,11 @@ def may_change(headers: Mapping[str, str], etag: str) -> bool:
     return "If-Match" not in headers or _matches(headers["If-Match"], etag, strong=True)
 
 
+def is_unchanged(headers: Mapping[str, str], validators: Validators) -> bool:
+    """Whether all preconditions let a deletion happen: there is no fresh copy that it could be answered with."""
+    return evaluate(headers, validators) is Outcome.GO_ON
+
+
 def range_applies(if_range: str | None, validators: Validators) -> bool:
     """Whether If-Range lets the Range stand (RFC 9110, 13.1.5): the same strong tag, or exactly the same date."""
     if if_range is None:

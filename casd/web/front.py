@@ -11,7 +11,9 @@ from aiohttp.http_writer import HttpVersion11
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
 
+from casd.web.heads import absolute_form
 from casd.web.keys import EXPECTATION
 from casd.web.protocol import Connection
 from casd.web.traffic import Traffic
@@ -42,8 +44,10 @@ class Front:
         """The request, with its expectation set aside: aiohttp would answer it before asking anybody."""
         headers = one_line_each(message.headers)
         expectation = headers.pop(hdrs.EXPECT, "")
+        if not message.path.startswith("/"):
+            message = in_origin_form(message, headers)
         request = self._make_request(
-            message._replace(path=origin_form(message.path), headers=CIMultiDictProxy(headers)),
+            message._replace(headers=CIMultiDictProxy(headers)),
             payload,
             protocol,
             writer,
@@ -55,11 +59,14 @@ class Front:
         return request
 
 
-def origin_form(target: str) -> str:
-    """Path and query of a request's target; the absolute form is for servers to take too (RFC 9112, 3.2.2)."""
-    if target.startswith("/") or "://" not in target.partition("?")[0]:
-        return target
-    return "/" + target.partition("://")[2].partition("/")[2]
+def in_origin_form(message: RawRequestMessage, headers: CIMultiDict[str]) -> RawRequestMessage:
+    """The message as if its absolute form were path and Host, which counts for nothing beside it (RFC 9112, 3.2.2)."""
+    found = absolute_form(message.path)
+    if found is None:  # `*`, or what CONNECT asks for
+        return message
+    headers[hdrs.HOST], path, query = found
+    url = URL.build(path=path, query_string=query, encoded=True)
+    return message._replace(path=f"{path}?{query}" if query else path, url=url)
 
 
 def one_line_each(headers: Mapping[str, str]) -> CIMultiDict[str]:

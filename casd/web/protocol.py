@@ -17,7 +17,7 @@ from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
 from casd.web.errors import RouteError, bare_problem, problem
-from casd.web.heads import hides_what_follows, refuse_versions
+from casd.web.heads import hides_what_follows, refuse
 from casd.web.keys import ENDING, REQUEST_ID, Ending
 from casd.web.request_log import told
 from casd.web.traffic import READ_BUFFER_BYTES, Traffic
@@ -140,7 +140,7 @@ class Connection(RequestHandler):
             return
         known = len(self._messages)
         super().data_received(data)
-        refuse_versions(self._messages)
+        refuse(self._messages)
         if len(self._messages) > known and hides_what_follows(self._messages, known, data):
             message, _ = self._messages[-1]
             self._last_message = cast(RawRequestMessage, message)

@@ -181,15 +181,3 @@ def checked_text(text: str, what: str, limit_bytes: int = TEXT_LIMIT_BYTES) -> s
     if not 1 <= size <= limit_bytes or _CONTROL.search(text):
         raise InvalidInput(f"{what} has 1 to {limit_bytes} bytes of UTF-8 and no control characters")
     return text
-
-
-def checked_fields(body: dict[str, Any], kinds: dict[str, type]) -> dict[str, object]:
-    """The body's fields if each is known and of its kind, or null. Raises InvalidInput."""
-    for name, value in body.items():
-        kind = kinds.get(name)
-        if kind is None:
-            raise InvalidInput(f"unknown field {name[:40]!r}; known: {', '.join(kinds)}")
-        accepted = (int, float) if kind is float else kind
-        if value is not None and (not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool)):
-            raise InvalidInput(f"{name} is of the wrong type")
-    return dict(body)

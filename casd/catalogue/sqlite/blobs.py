@@ -12,6 +12,7 @@ from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
     BLOB_FROM,
     IS_LIVE,
+    Row,
     blob_of,
     compact_json,
     in_list,
@@ -21,7 +22,7 @@ from casd.catalogue.sqlite.rows import (
     time_of,
 )
 from casd.catalogue.sqlite.writer import EVERYTHING, Touched
-from casd.errors import BlobNotFound, Conflict, MetadataKeyNotFound, PinNotFound, TooLarge
+from casd.errors import BlobNotFound, Conflict, Forbidden, MetadataKeyNotFound, PinNotFound, TooLarge
 from casd.model import BLOCK_SIZE, JSON, Blob, Digest, NewBlob, Receipt
 
 CHECKSUM_BYTES = 8
@@ -203,10 +204,20 @@ def expire_blobs(db: sqlite3.Connection, touched: Touched, now: int, keep_until:
 
 
 def set_metadata(
-    db: sqlite3.Connection, touched: Touched, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: int
+    db: sqlite3.Connection,
+    touched: Touched,
+    uuid: UUID,
+    key: str,
+    value: JSON,
+    limit_bytes: int,
+    now: int,
+    only_adds: bool,
 ) -> None:
     blob_id = living_blob_id(db, uuid, now)
     text = compact_json(value)
+    if only_adds:
+        is_text = db.execute("SELECT value = ? FROM blob_metadata WHERE blob_id = ? AND key = ?", (text, blob_id, key))
+        check_added(is_text.fetchone(), key)
     (others,) = db.execute(
         """SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(CAST(value AS BLOB))), 0)
            FROM blob_metadata WHERE blob_id = ? AND key <> ?""",
@@ -220,6 +231,12 @@ def set_metadata(
            ON CONFLICT (blob_id, key) DO UPDATE SET value = excluded.value, match_hash = excluded.match_hash""",
         {"id": blob_id, "key": key, "value": text, "match_hash": metadata_hash(value)},
     )
+
+
+def check_added(is_same: Row | None, key: str) -> None:
+    """`is_same` is whether the key's value is the one that is to be added; None where there is no such key."""
+    if is_same is not None and not is_same[0]:
+        raise Forbidden(f"the metadata {key!r} is there already, and a token that only adds may not overwrite it")
 
 
 def delete_metadata(db: sqlite3.Connection, touched: Touched, uuid: UUID, key: str, now: int) -> None:

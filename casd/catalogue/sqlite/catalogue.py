@@ -83,9 +83,11 @@ class SqliteCatalogue(SqliteReading):
         at, until = micros(now), micros(keep_until)
         return await self._writer.write(blobs.drop_own_hold, uuid, at, until)
 
-    async def set_metadata(self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime) -> None:
+    async def set_metadata(
+        self, uuid: UUID, key: str, value: JSON, limit_bytes: int, now: datetime, *, only_adds: bool = False
+    ) -> None:
         at = micros(now)
-        await self._writer.write(blobs.set_metadata, uuid, key, value, limit_bytes, at)
+        await self._writer.write(blobs.set_metadata, uuid, key, value, limit_bytes, at, only_adds)
 
     async def delete_metadata(self, uuid: UUID, key: str, now: datetime) -> None:
         at = micros(now)
@@ -179,8 +181,10 @@ class SqliteCatalogue(SqliteReading):
         await self._writer.write(infos.limit_versions, namespace, name, keep_versions, at, until)
         return await self._known_name(namespace, name)
 
-    async def set_name_metadata(self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int) -> None:
-        await self._writer.write(infos.set_metadata, namespace, name, key, value, limit_bytes)
+    async def set_name_metadata(
+        self, namespace: str, name: str, key: str, value: JSON, limit_bytes: int, *, only_adds: bool = False
+    ) -> None:
+        await self._writer.write(infos.set_metadata, namespace, name, key, value, limit_bytes, only_adds)
 
     async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
         await self._writer.write(infos.delete_metadata, namespace, name, key)

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Mapping
 
+from casd.catalogue.sqlite.blobs import check_added
 from casd.catalogue.sqlite.names import id_of, retain, settle
 from casd.catalogue.sqlite.rows import NAME_FROM, NAME_INFO_COLUMNS, changes_of, compact_json, name_info_of
 from casd.catalogue.sqlite.writer import Touched
@@ -59,9 +60,19 @@ def limit_versions(
 
 
 def set_metadata(
-    db: sqlite3.Connection, touched: Touched, namespace: str, name: str, key: str, value: JSON, limit_bytes: int
+    db: sqlite3.Connection,
+    touched: Touched,
+    namespace: str,
+    name: str,
+    key: str,
+    value: JSON,
+    limit_bytes: int,
+    only_adds: bool,
 ) -> None:
     name_id, text = id_of(db, namespace, name), compact_json(value)
+    if only_adds:
+        is_text = db.execute("SELECT value = ? FROM name_metadata WHERE name_id = ? AND key = ?", (text, name_id, key))
+        check_added(is_text.fetchone(), key)
     (others,) = db.execute(
         """SELECT coalesce(sum(length(CAST(key AS BLOB)) + length(CAST(value AS BLOB))), 0)
            FROM name_metadata WHERE name_id = ? AND key <> ?""",

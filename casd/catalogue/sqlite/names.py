@@ -11,6 +11,7 @@ from uuid import UUID
 from casd.catalogue.sqlite import blobs, uploads
 from casd.catalogue.sqlite.retention import first_kept
 from casd.catalogue.sqlite.rows import (
+    NAME_FROM,
     NEWEST,
     VERSION_COLUMNS,
     VERSION_FROM,
@@ -20,7 +21,7 @@ from casd.catalogue.sqlite.rows import (
 )
 from casd.catalogue.sqlite.writer import Touched
 from casd.catalogue.values import NO_GUARD, NO_NAMING
-from casd.errors import BlobNotFound, Conflict, NameNotFound, PreconditionFailed, VersionNotFound
+from casd.errors import BlobNotFound, Conflict, Forbidden, NameNotFound, PreconditionFailed, VersionNotFound
 from casd.model import Digest, Guard, Naming, NewBlob, Receipt, Version, VersionRef
 
 COUNT_UP = """
@@ -84,6 +85,7 @@ def publish(
         uploads.finish(db, finishes, same.blob.uuid, receipt, same.number)
         describe(db, touched, new.namespace, name, naming)
         return same
+    check_adds(db, new.namespace, name, naming)
     blob_id = blobs.insert_blob(db, new, namespace, payload_id, False, now)
     version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
     describe(db, touched, new.namespace, name, naming)
@@ -112,6 +114,7 @@ def bind(
     if same is not None:
         describe(db, touched, new.namespace, name, naming)
         return same
+    check_adds(db, new.namespace, name, naming)
     owner, payload_id, content_type, filename = db.execute(
         "SELECT namespace_id, payload_id, content_type, filename FROM blob WHERE id = ?", (blob_id,)
     ).fetchone()
@@ -173,10 +176,24 @@ def describe(db: sqlite3.Connection, touched: Touched, namespace: str, name: str
     if naming.source_url is None and not naming.shared:
         return
     touched.add((namespace, name))
+    url = "coalesce(source_url, :url)" if naming.only_adds else "coalesce(:url, source_url)"
     db.execute(
-        "UPDATE name SET source_url = coalesce(:url, source_url), shared = shared OR :shared WHERE id = :id",
+        f"UPDATE name SET source_url = {url}, shared = shared OR :shared WHERE id = :id",
         {"url": naming.source_url, "shared": naming.shared, "id": id_of(db, namespace, name)},
     )
+
+
+def check_adds(db: sqlite3.Connection, namespace: str, name: str, naming: Naming) -> None:
+    """Raise Forbidden where a new version would take the place of the one that is there."""
+    if not naming.only_adds:
+        return
+    replaces = db.execute(
+        f"""SELECT 1 FROM {NAME_FROM} WHERE n.name = :namespace AND m.name = :name AND m.hidden_at IS NULL
+              AND coalesce(m.keep_versions, n.keep_versions) = 1""",
+        {"namespace": namespace, "name": name.encode()},
+    ).fetchone()
+    if replaces is not None:
+        raise Forbidden(f"{namespace}/{name} keeps one version, so a new one would overwrite it: this needs a writer")
 
 
 def retain(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> int:

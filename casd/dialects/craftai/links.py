@@ -53,7 +53,7 @@ async def get(request: web.Request) -> web.StreamResponse:
 async def post(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     namespace, name = target_of(request)
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     form = Form(request)
     fields: dict[str, str] = {}
     file: Part | None = None

@@ -111,7 +111,7 @@ async def delete(request: web.Request) -> web.StreamResponse:
 async def upload(request: web.Request) -> web.StreamResponse:
     """A link for a form, and the fields that the form begins with."""
     environment = environment_of(request)
-    await store_of(request).writable_namespace(principal_of(request), environment)
+    await store_of(request).addable_namespace(principal_of(request), environment)
     if PATH in request.query:
         name = path_in_query(request)
         return json_response({"signed_url": await link(request, POST, environment, name), "fields": {"key": name}})

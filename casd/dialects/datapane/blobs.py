@@ -39,7 +39,7 @@ async def user(request: web.Request) -> web.StreamResponse:
 async def upload(request: web.Request) -> web.StreamResponse:
     """A new version; the bytes come before the name that they are to have."""
     store, principal = store_of(request), principal_of(request)
-    await store.writable_namespace(principal, principal.home)
+    await store.addable_namespace(principal, principal.home)
     form = Form(request)
     about: Description | None = None
     name: str | None = None

@@ -3,60 +3,33 @@
 from aiohttp import web
 
 from casd import auth
+from casd.dialects.native.bodies import NamespaceChanges, TokenRequest
 from casd.dialects.native.render import namespace_json, page_json, token_json
-from casd.errors import InvalidInput, NamespaceNotFound
+from casd.errors import NamespaceNotFound
 from casd.model import Page, Token, checked_namespace
 from casd.uuids import new_uuid
 from casd.web.answers import json_response
+from casd.web.bodies import checked
 from casd.web.keys import principal_of, store_of
 from casd.web.query import cursor, decode, page_limit, raw_segments, seconds_from, uuid_in_path
-from casd.web.receive import checked_fields, checked_text, read_json
-
-NAMESPACE_FIELDS = {
-    "readers": list,
-    "anonymous_read": bool,
-    "share_by_uuid": bool,
-    "quota_bytes": int,
-    "quota_blobs": int,
-    "keep_versions": int,
-    "max_age_s": int,
-}
-NAMESPACES_LIMIT = 1000  # of one token, and readers of one namespace
+from casd.web.receive import read_json
 
 
 async def add_token(request: web.Request) -> web.StreamResponse:
     store = store_of(request)
     principal_of(request).check_admin()
-    wanted = checked_fields(
-        await read_json(request), {"name": str, "role": str, "namespaces": list, "expires_in": float}
-    )
-    name, expires_in = wanted.get("name"), wanted.get("expires_in")
-    if any(wanted.get(field) is None for field in ("name", "role", "namespaces")):
-        raise InvalidInput("a token has a name, a role, and namespaces, of which the first is its home")
+    wanted = checked(TokenRequest, await read_json(request))
     token = Token(
         uuid=new_uuid(),
-        name=checked_text(str(name), "name", 255),
-        role=auth.checked_role(str(wanted.get("role"))),
-        namespaces=tuple(namespace_list(wanted.get("namespaces"), "namespaces")),
+        name=wanted.name,
+        role=auth.checked_role(wanted.role),
+        namespaces=tuple(wanted.namespaces),
         created_at=store.now(),
-        expires_at=None if expires_in is None else seconds_from(expires_in, "expires_in", store.now()),
+        expires_at=None if wanted.expires_in is None else seconds_from(wanted.expires_in, "expires_in", store.now()),
     )
-    if not token.namespaces:
-        raise InvalidInput("a token has at least one namespace: the first is its home")
     secret = auth.new_secret()
     await store.catalogue.add_token(token, auth.secret_hash(secret))
     return json_response(token_json(token) | {"token": secret}, 201, {"Location": f"/v1/tokens/{token.uuid}"})
-
-
-def namespace_list(value: object, what: str) -> list[str]:
-    """Distinct namespaces in their order. Raises InvalidInput."""
-    if not isinstance(value, list) or len(value) > NAMESPACES_LIMIT:
-        raise InvalidInput(f"{what} is a list of at most {NAMESPACES_LIMIT} namespaces")
-    return list(dict.fromkeys(checked_namespace(item) if isinstance(item, str) else refuse(what) for item in value))
-
-
-def refuse(what: str) -> str:
-    raise InvalidInput(f"{what} is a list of namespaces, each a string")
 
 
 async def whoami(request: web.Request) -> web.StreamResponse:
@@ -105,17 +78,9 @@ async def update_namespace(request: web.Request) -> web.StreamResponse:
     store = store_of(request)
     principal_of(request).check_admin()
     name = checked_namespace(decode(raw_segments(request)[2]))
-    changes = checked_fields(await read_json(request), NAMESPACE_FIELDS)
-    if "readers" in changes:
-        readers = changes["readers"]
-        assert isinstance(readers, list) or readers is None
-        others = namespace_list([item for item in readers or [] if item != "*"], "readers")
-        changes["readers"] = others + (["*"] if "*" in (readers or []) else [])
+    changes = checked(NamespaceChanges, await read_json(request)).told
+    if changes.get("readers", False) is None:
+        changes["readers"] = []
     if changes.get("anonymous_read", False) is None:
         changes["anonymous_read"] = False
-    for field in ("quota_bytes", "quota_blobs", "keep_versions", "max_age_s"):
-        value = changes.get(field)
-        least = 1 if field in ("keep_versions", "max_age_s") else 0
-        if isinstance(value, int) and not least <= value < 1 << 62:
-            raise InvalidInput(f"{field} is at least {least}, or null for none")
     return json_response(namespace_json(await store.catalogue.update_namespace(name, changes, store.now())))

@@ -7,6 +7,7 @@ from aiohttp import web
 from casd import changes
 from casd.auth import Principal
 from casd.catalogue.values import BlobFilter
+from casd.dialects.native.bodies import MetadataValue, MissingRequest
 from casd.dialects.native.render import blob_json, holders_json, page_json
 from casd.errors import BlobNotFound, DigestMismatch, InvalidInput, MetadataKeyNotFound, NotFound, PayloadNotFound
 from casd.held import copy_blob, held
@@ -14,6 +15,8 @@ from casd.model import BLOCK_SIZE, Blob, BlobView, Expected, checked_namespace
 from casd.payloads.base import ANYTHING
 from casd.store import BlobStore, Description
 from casd.web.answers import json_response, time_text
+from casd.web.bodies import checked
+from casd.web.conditions import Validators, is_unchanged
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
 from casd.web.metadata import check_metadata_value, checked_metadata_key
@@ -34,14 +37,13 @@ from casd.web.send import IMMUTABLE, IMMUTABLE_PUBLIC, Representation, send
 HOLDERS_SHOWN = 1000  # versions; how many there are in all is told beside them
 FILTERS_LIMIT = 16  # each is a look-up in every namespace that is listed: 600 kept all listings waiting for 3 s
 BLOCKS_LIMIT = 16384  # an answer: 16 GiB of payload in 300 KB of JSON, 3 ms to write
-MISSING_LIMIT = 1000  # 10 ms of the catalogue's writer
 CHECKSUM_HEX_LENGTHS = {"sha512": 128, "sha256": 64, "xxh3-128": 32}
 
 
 async def add(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     namespace = checked_namespace(request.query.get("namespace", principal.home))
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     about = description(request, store)
     if "blob" in request.query:
         return created(store, await copied(request, namespace, about))
@@ -156,7 +158,10 @@ async def holders(request: web.Request) -> web.StreamResponse:
 
 
 async def delete(request: web.Request) -> web.StreamResponse:
-    await changes.delete(store_of(request), principal_of(request), uuid_of(request))
+    def is_meant(blob: Blob) -> bool:
+        return is_unchanged(request.headers, Validators(blob.digest.hex, blob.created_at, is_name=False))
+
+    await changes.delete(store_of(request), principal_of(request), uuid_of(request), is_meant)
     return web.Response(status=204)
 
 
@@ -222,13 +227,11 @@ async def metadata_value(request: web.Request) -> web.StreamResponse:
 
 async def set_metadata(request: web.Request) -> web.StreamResponse:
     store, principal, uuid, key = store_of(request), principal_of(request), uuid_of(request), metadata_key(request)
-    await store.writable_blob(principal, uuid)
-    body = await read_json(request)
-    if "value" not in body:
-        raise InvalidInput('the body is {"value": ...}')
-    check_metadata_value(body["value"])
-    await changes.set_metadata(store, principal, uuid, key, body["value"])
-    return json_response({"value": body["value"]})
+    await store.addable_blob(principal, uuid)
+    value = checked(MetadataValue, await read_json(request)).value
+    check_metadata_value(value)
+    await changes.set_metadata(store, principal, uuid, key, value)
+    return json_response({"value": value})
 
 
 async def delete_metadata(request: web.Request) -> web.StreamResponse:
@@ -266,15 +269,10 @@ async def by_checksum(request: web.Request) -> web.StreamResponse:
 async def missing(request: web.Request) -> web.StreamResponse:
     """What of these the caller would have to send."""
     store, principal = store_of(request), principal_of(request)
-    body = await read_json(request)
-    known = {"sha512": "sha512", "xxh3_128": "xxh3-128"}
-    if len(body) != 1 or not body.keys() <= known.keys():
-        raise InvalidInput('the body is {"sha512": [...]} or {"xxh3_128": [...]}')
-    ((field, texts),) = body.items()
-    if not isinstance(texts, list) or len(texts) > MISSING_LIMIT or not all(isinstance(text, str) for text in texts):
-        raise InvalidInput(f"{field} is a list of at most {MISSING_LIMIT} checksums in hex")
-    values = {checksum(known[field], text): text.lower() for text in texts}
-    have, until = await held(store, principal, known[field], values)
+    ((field, texts),) = checked(MissingRequest, await read_json(request)).told.items()
+    algorithm = {"sha512": "sha512", "xxh3_128": "xxh3-128"}[field]
+    values = {bytes.fromhex(text): text.lower() for text in texts}
+    have, until = await held(store, principal, algorithm, values)
     lacking = [text for value, text in values.items() if value not in have]
     until_text = time_text(until)
     return json_response({"missing": lacking, "lease_until": until_text}, headers={"Casd-Lease-Until": until_text})

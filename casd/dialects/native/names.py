@@ -10,12 +10,14 @@ from aiohttp import web
 from casd import changes
 from casd.auth import Principal
 from casd.dialects.native.blobs import check_digests, description, lease, source_of
+from casd.dialects.native.bodies import NameChanges
 from casd.dialects.native.render import folder_json, name_info_json, page_json, version_json, version_path
 from casd.errors import InvalidInput, NameNotFound
 from casd.model import JSON, Blob, BlobView, NameInfo, Version, checked_namespace
 from casd.payloads.base import ANYTHING
 from casd.store import BlobStore
 from casd.web.answers import json_response
+from casd.web.bodies import checked
 from casd.web.conditions import guard_of, may_change
 from casd.web.digest_fields import announced
 from casd.web.keys import anyone, principal_of, store_of
@@ -32,11 +34,10 @@ from casd.web.query import (
     time_in,
 )
 from casd.web.ranges import query_number
-from casd.web.receive import announced_size, checked_fields, read_json, receive
+from casd.web.receive import announced_size, read_json, receive
 from casd.web.send import REVALIDATE, Representation, send
 
 SKIP = 2  # "v1", "names"
-NAME_FIELDS = {"shared": bool, "protected": bool, "keep_versions": int, "metadata": dict}
 # What null brings back.
 NAME_DEFAULTS: dict[str, JSON] = {"shared": False, "protected": False, "keep_versions": None, "metadata": {}}
 
@@ -44,7 +45,7 @@ NAME_DEFAULTS: dict[str, JSON] = {"shared": False, "protected": False, "keep_ver
 async def put(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
     namespace, name = namespace_and_name(request, SKIP)
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     guard = guard_of(request.headers)
     await store.check_guard(namespace, name, guard)
     if "blob" in request.query:
@@ -183,17 +184,13 @@ async def update(request: web.Request) -> web.StreamResponse:
     store = store_of(request)
     namespace, name = namespace_and_name(request, SKIP)
     await store.writable_namespace(principal_of(request), namespace)
-    changes = checked_fields(await read_json(request), NAME_FIELDS)
-    changes |= {field: NAME_DEFAULTS[field] for field in changes if changes[field] is None}
-    keep = changes.get("keep_versions")
-    if keep is not None and (not isinstance(keep, int) or not 1 <= keep < 1 << 31):
-        raise InvalidInput("keep_versions is at least 1, or null for the namespace's rule")
-    metadata = changes.get("metadata")
-    for key, value in metadata.items() if isinstance(metadata, dict) else ():
+    wanted = checked(NameChanges, await read_json(request)).told
+    wanted |= {field: NAME_DEFAULTS[field] for field in wanted if wanted[field] is None}
+    for key, value in wanted.get("metadata", {}).items():
         checked_metadata_key(key)
         check_metadata_value(value)
     return info_response(
         await store.catalogue.update_name(
-            namespace, name, changes, lambda info: may_change(request.headers, info_tag(info))
+            namespace, name, wanted, lambda info: may_change(request.headers, info_tag(info))
         )
     )

@@ -5,38 +5,39 @@ import secrets
 from aiohttp import web
 
 from casd.auth import Principal
+from casd.dialects.native.bodies import SignRequest
 from casd.dialects.native.names import version_asked_for
 from casd.errors import InvalidInput
 from casd.model import SigningKey, checked_name, checked_namespace
 from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
+from casd.web.bodies import checked
 from casd.web.keys import ORIGINS, principal_of, store_of
 from casd.web.links import link_end
 from casd.web.query import decode, digest_in_path, is_flagged, uuid_in_path
-from casd.web.receive import checked_fields, read_json
+from casd.web.receive import read_json
 from casd.web.signed import READ, Target, sign
 
-PATH_LIMIT = 6000  # characters: a request line of 8190 bytes carries it and the signature
 SECRET_BYTES = 32
 
 
 async def add(request: web.Request) -> web.StreamResponse:
     store, principal = store_of(request), principal_of(request)
-    wanted = checked_fields(await read_json(request), {"path": str, "expires_in": float})
-    target = checked_target(wanted.get("path"))
-    ends_at = await link_end(request, wanted.get("expires_in"), "expires_in")
+    wanted = checked(SignRequest, await read_json(request))
+    target = checked_target(wanted.path)
+    ends_at = await link_end(request, wanted.expires_in, "expires_in")
     await check_readable(store, principal, target)
     base = request.app[ORIGINS].base_url(request)
     url = base + await sign(store, principal.token, READ, target, ends_at)
     return json_response({"url": url, "expires_at": time_text(ends_at)})
 
 
-def checked_target(path: object) -> Target:
+def checked_target(path: str) -> Target:
     """Raises InvalidInput."""
-    if not isinstance(path, str) or not path.startswith("/") or not path.isascii() or not path.isprintable():
+    if not path.startswith("/") or not path.isascii() or not path.isprintable():
         raise InvalidInput("path is one of this daemon's, percent-encoded, such as /v1/blobs/<uuid>/data")
-    if len(path) > PATH_LIMIT or "#" in path or " " in path:
-        raise InvalidInput(f"path has at most {PATH_LIMIT} characters, no fragment and no space")
+    if "#" in path or " " in path:
+        raise InvalidInput("path has no fragment and no space")
     decode(path)  # well-formed, and so is each of its pieces
     return Target.of(path)
 

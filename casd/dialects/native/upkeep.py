@@ -7,19 +7,19 @@ from aiohttp import web
 
 from casd.catalogue.values import Expired
 from casd.collection import CollectionReport
+from casd.dialects.native.bodies import RepairRequest
 from casd.dialects.native.render import hit_json
-from casd.errors import InvalidInput
 from casd.model import Digest
 from casd.repair import RepairReport
 from casd.scrub import ScrubReport
 from casd.upkeep import AnyReport, Run
 from casd.web.answers import json_response, time_text
+from casd.web.bodies import checked
 from casd.web.keys import UPKEEP, principal_of
 from casd.web.query import check_parameters, is_flagged
 from casd.web.receive import read_json
 
 KINDS = ("expire", "collect-garbage", "scrub", "repair")
-REPAIR_LIMIT = 1000  # payloads that are named in one request
 
 
 async def expire(request: web.Request) -> web.StreamResponse:
@@ -55,12 +55,7 @@ async def repair(request: web.Request) -> web.StreamResponse:
 
 def digests_in(body: dict[str, Any]) -> list[Digest]:
     """Raises InvalidInput."""
-    values = body.get("sha512")
-    if set(body) != {"sha512"} or not isinstance(values, list) or not 1 <= len(values) <= REPAIR_LIMIT:
-        raise InvalidInput(f'the body is {{"sha512": [...]}} with 1 to {REPAIR_LIMIT} digests, or there is none')
-    if not all(isinstance(value, str) for value in values):
-        raise InvalidInput("sha512 lists texts, each the hex of a SHA-512")
-    return [Digest.parse(value) for value in values]
+    return [Digest.parse(text) for text in checked(RepairRequest, body).sha512]
 
 
 def report_json(report: AnyReport) -> dict[str, object]:

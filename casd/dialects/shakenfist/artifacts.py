@@ -10,7 +10,6 @@ from aiohttp import web
 
 from casd import changes
 from casd.auth import Principal
-from casd.changes import METADATA_LIMIT_BYTES
 from casd.dialects.shakenfist.access import SYSTEM
 from casd.dialects.shakenfist.blobs import key_in_path, new_metadata, new_value
 from casd.dialects.shakenfist.render import artifact_view, blob_view, list_response
@@ -209,25 +208,24 @@ async def metadata(request: web.Request) -> web.StreamResponse:
 
 async def add_metadata(request: web.Request) -> web.StreamResponse:
     key, value = new_metadata(await read_json(request))
-    return await keep_metadata(request, await owned(request), key, value)
+    return await keep_metadata(request, await visible(request), key, value)
 
 
 async def set_metadata(request: web.Request) -> web.StreamResponse:
     value = new_value(await read_json(request))
-    return await keep_metadata(request, await owned(request), key_in_path(request), value)
+    return await keep_metadata(request, await visible(request), key_in_path(request), value)
 
 
 async def delete_metadata(request: web.Request) -> web.StreamResponse:
-    return await drop_metadata(request, await owned(request), key_in_path(request))
+    return await drop_metadata(request, await visible(request), key_in_path(request))
 
 
 async def keep_metadata(request: web.Request, info: NameInfo, key: str, value: JSON) -> web.StreamResponse:
-    catalogue = store_of(request).catalogue
-    await catalogue.set_name_metadata(info.namespace, info.name, key, value, METADATA_LIMIT_BYTES)
+    await changes.set_name_metadata(store_of(request), principal_of(request), info.namespace, info.name, key, value)
     return json_response(None)
 
 
 async def drop_metadata(request: web.Request, info: NameInfo, key: str) -> web.StreamResponse:
     with suppress(MetadataKeyNotFound):
-        await store_of(request).catalogue.delete_name_metadata(info.namespace, info.name, key)
+        await changes.delete_name_metadata(store_of(request), principal_of(request), info.namespace, info.name, key)
     return json_response(None)

@@ -12,7 +12,7 @@ from yarl import URL
 
 from casd.auth import Principal
 from casd.dialects.shakenfist.access import text_in
-from casd.dialects.shakenfist.artifacts import answer, artifact, namespace_in, owned
+from casd.dialects.shakenfist.artifacts import answer, artifact, namespace_in, visible
 from casd.dialects.shakenfist.artifacts import drop_metadata as drop_name_metadata
 from casd.dialects.shakenfist.artifacts import keep_metadata as keep_name_metadata
 from casd.dialects.shakenfist.blobs import drop_metadata, keep_metadata, key_in_path, new_value
@@ -37,7 +37,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
     if (upload_uuid is None) == (blob_uuid is None):
         raise InvalidInput("one of upload_uuid and blob_uuid is wanted, and not both")
     namespace, name = namespace_in(body, principal), name_in_path(request, 2)
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     naming = replace(NEW, source_url=source_url_in(body), shared=is_shared(body, principal))
     if naming.source_url is not None:
         name = await name_from(store, namespace, naming.source_url) or name
@@ -51,7 +51,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
 async def label(request: web.Request) -> web.StreamResponse:
     store, principal, body = store_of(request), principal_of(request), await read_json(request)
     namespace, name = principal.home, name_in_path(request, 1)
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     naming = replace(NEW, source_url_if_new=f"{LABEL_URL}{namespace}/{name}")
     await store.bind(principal, uuid_in(body.get("blob_uuid"), BlobNotFound), namespace, name, naming=naming)
     return await described(request, namespace, name)
@@ -64,7 +64,7 @@ async def fetch(request: web.Request) -> web.StreamResponse:
     fetches = request.app[FETCHES]
     url = checked_url(source_url or "", fetches.hosts)
     namespace, shared = namespace_in(body, principal), is_shared(body, principal)
-    await store.writable_namespace(principal, namespace)
+    await store.addable_namespace(principal, namespace)
     name = await name_for(store, namespace, url, source_url or "")
     await fetches.run(Fetch(principal, url, namespace, name, replace(NEW, source_url=source_url, shared=shared)))
     return await described(request, namespace, name)
@@ -152,14 +152,14 @@ async def name_from(store: BlobStore, namespace: str, source_url: str) -> str | 
 async def set_any_metadata(request: web.Request) -> web.StreamResponse:
     value, key = new_value(await read_json(request)), key_in_path(request)
     if await is_artifact(request):
-        return await keep_name_metadata(request, await owned(request), key, value)
+        return await keep_name_metadata(request, await visible(request), key, value)
     return await keep_metadata(request, uuid_in_path(request.match_info["reference"]), key, value)
 
 
 async def delete_any_metadata(request: web.Request) -> web.StreamResponse:
     key = key_in_path(request)
     if await is_artifact(request):
-        return await drop_name_metadata(request, await owned(request), key)
+        return await drop_name_metadata(request, await visible(request), key)
     return await drop_metadata(request, uuid_in_path(request.match_info["reference"]), key)
 
 
