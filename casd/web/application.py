@@ -40,6 +40,7 @@ from casd.web.keys import (
     store_of,
 )
 from casd.web.metrics import METRICS, Metrics
+from casd.web.openapi import DOCUMENT, Document
 from casd.web.origin import Origins
 from casd.web.send import unsatisfied
 from casd.web.signed import PARAMETER, Target, opened
@@ -85,6 +86,7 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     )
     app[STARTED_AT] = services.store.now()
     app[WORDS] = tuple(word for dialect in dialects for word in dialect.words)
+    app[DOCUMENT] = Document(tuple(route for dialect in dialects for route in dialect.routes))
     for dialect in dialects:
         if dialect.prepare is not None:
             dialect.prepare(app)

@@ -65,6 +65,11 @@ def is_unchanged(headers: Mapping[str, str], validators: Validators) -> bool:
     return evaluate(headers, validators) is Outcome.GO_ON
 
 
+def was_seen(headers: Mapping[str, str], etag: str) -> bool:
+    """Whether If-None-Match says that the client has what has this tag."""
+    return "If-None-Match" in headers and _matches(headers["If-None-Match"], etag, strong=False)
+
+
 def range_applies(if_range: str | None, validators: Validators) -> bool:
     """Whether If-Range lets the Range stand (RFC 9110, 13.1.5): the same strong tag, or exactly the same date."""
     if if_range is None:

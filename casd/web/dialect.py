@@ -10,6 +10,7 @@ from aiohttp import web
 from casd.auth import Principal, principal_of, secret_hash
 from casd.errors import CasdError
 from casd.web.keys import store_of
+from casd.web.operation import Operation
 from casd.web.signed import READ
 
 Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -37,6 +38,7 @@ class Route:
     access: Access = Access.TOKEN
     is_signable: bool = False  # a signed URL opens it
     purpose: str = READ  # what that must be signed for
+    about: Operation | None = None  # how the API's document describes it; None: it does not
 
 
 @dataclass(frozen=True, slots=True)

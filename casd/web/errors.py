@@ -57,7 +57,11 @@ class InternalError(CasdError):
 def status_of(error: CasdError) -> int:
     if isinstance(error, RouteError):
         return error.status
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return status_of_kind(type(error))
+
+
+def status_of_kind(kind: type[CasdError]) -> int:
+    return next(STATUS[base] for base in kind.__mro__ if base in STATUS)
 
 
 TITLES = {

@@ -33,6 +33,7 @@ OPEN = {
     ("GET", "/"): "Shaken Fist's client looks for capabilities before it logs in; says nothing of what is stored",
     ("GET", "/healthz"): "whoever watches the daemon has no token",
     ("GET", "/readyz"): "the same",
+    ("GET", "/openapi.json"): "how to ask, not what is stored",
     ("OPTIONS", "/v1/uploads"): "what the protocol can do here, not what is stored",
     ("POST", "/auth"): "takes the key in its body, and refuses one that is not good",
     ("POST", "/api/v1/auth/refresh"): "takes the token in its body, and refuses one that is not good",

@@ -16,6 +16,7 @@ from tests.web.wire import Wire, ask, stored
 # -- routes -----------------------------------------------------------------------------------------------------------
 
 OPEN = {"/": "text/plain; charset=utf-8", "/healthz": "application/json", "/readyz": "application/json"}
+OPEN |= {"/openapi.json": "application/json"}
 
 
 @pytest.mark.parametrize("path", OPEN)

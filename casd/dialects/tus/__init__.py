@@ -8,6 +8,7 @@ expires, says what it became: `Casd-Blob`, `Casd-Sha512`, and under a name `Cont
 `Casd-Session` on a request says which running client sends it.
 """
 
+from casd.dialects.tus import about
 from casd.dialects.tus.asking import parsed_metadata
 from casd.dialects.tus.calls import create, head, options, overridden, patch, render_error, terminate, versioned
 from casd.dialects.tus.listing import listing
@@ -21,12 +22,12 @@ TUS = Dialect(
     credential=bearer,
     render_error=render_error,
     routes=(
-        Route("OPTIONS", "/v1/uploads", options, Access.OPEN),
-        Route("POST", "/v1/uploads", versioned(create)),
-        Route("GET", "/v1/uploads", listing),
-        Route("HEAD", "/v1/uploads/{uuid}", versioned(head)),
-        Route("PATCH", "/v1/uploads/{uuid}", versioned(patch)),
-        Route("DELETE", "/v1/uploads/{uuid}", versioned(terminate)),
-        Route("POST", "/v1/uploads/{uuid}", versioned(overridden)),
+        Route("OPTIONS", "/v1/uploads", options, Access.OPEN, about=about.OPTIONS),
+        Route("POST", "/v1/uploads", versioned(create), about=about.CREATE),
+        Route("GET", "/v1/uploads", listing, about=about.LISTING),
+        Route("HEAD", "/v1/uploads/{uuid}", versioned(head), about=about.HEAD),
+        Route("PATCH", "/v1/uploads/{uuid}", versioned(patch), about=about.PATCH),
+        Route("DELETE", "/v1/uploads/{uuid}", versioned(terminate), about=about.DELETE),
+        Route("POST", "/v1/uploads/{uuid}", versioned(overridden), about=about.OVERRIDDEN),
     ),
 )

@@ -1,0 +1,52 @@
+"""The daemon itself."""
+
+import casd.dialects.native.models as models
+import casd.dialects.native.standing as standing
+from casd.web.fields import TIME
+from casd.web.operation import Answer, Operation, Parameter
+from casd.web.refusals import ADMINS
+
+TAG = "Daemon"
+
+ROOT = Operation(
+    "root",
+    TAG,
+    "Say what this is",
+    (Answer(200, "A few lines, and the words that clients of other products look for.", media=("text/plain",)),),
+)
+HEALTHZ = Operation("healthz", TAG, "Is the daemon alive?", (Answer(200, "It is.", models.Health),))
+READYZ = Operation(
+    "readyz",
+    TAG,
+    "Can the daemon store?",
+    (
+        Answer(200, "It can.", models.Ready),
+        Answer(503, "It cannot: the disk is full, or the catalogue does not answer.", models.NotReady),
+    ),
+)
+STATUS = Operation(
+    "getStatus",
+    TAG,
+    "See how the daemon stands",
+    (Answer(200, "Totals, queues, last runs.", standing.Status),),
+    "For admins.",
+    errors=ADMINS,
+)
+OPENAPI = Operation(
+    "getOpenapi",
+    TAG,
+    "Read this document",
+    (
+        Answer(200, "OpenAPI 3.1.", models.OpenApi, headers=("ETag", "Cache-Control")),
+        Answer(304, "You have it already.", headers=("ETag", "Cache-Control")),
+    ),
+)
+SAMPLES = Operation(
+    "listSamples",
+    TAG,
+    "See how the last day went",
+    (Answer(200, "Numbers by the minute.", standing.Samples),),
+    "They are kept in memory: a restart forgets them. For admins.",
+    query=(Parameter("since", "Only what is newer than this time, RFC 3339.", TIME),),
+    errors=ADMINS,
+)
