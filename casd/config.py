@@ -93,13 +93,16 @@ def checked_cache_host(text: str) -> str:
     return f"[{ipaddress.IPv6Address(host[1:-1])}]{port}" if host.startswith("[") else host + port
 
 
-def checked_folder(value: object) -> object:
+def checked_path(value: object) -> object:
     text = str(value)
     if not text or "\0" in text:
-        raise ValueError("a folder's path is wanted")
+        raise ValueError("a path is wanted")
     if text.startswith("~"):
         raise ValueError("a path is taken as it stands, and ~ is not expanded: write the whole path")
     return value
+
+
+SomePath: TypeAlias = Annotated[Path, BeforeValidator(checked_path)]
 
 
 def users_folder() -> Path:
@@ -143,10 +146,15 @@ class Server(Section):
     trusted_proxies: tuple[Annotated[Proxy, PlainValidator(checked_proxy), PlainSerializer(str)], ...] = Field(
         default=(), strict=False
     )
+    tcp: bool = True
+    unix_socket: SomePath | None = Field(default=None, strict=False)
+    unix_socket_mode: Annotated[str, Field(pattern="^0[0-7]{3}$")] = "0660"
+    tls_certificate: SomePath | None = Field(default=None, strict=False)
+    tls_key: SomePath | None = Field(default=None, strict=False)
 
 
 class Storage(Section):
-    data: Annotated[Path, BeforeValidator(checked_folder)] = Field(default_factory=users_folder, strict=False)
+    data: SomePath = Field(default_factory=users_folder, strict=False)
     reserve_bytes: Count | None = None
     must_exist: bool = False
     verify_reads: VerifyReads = Field(default=VerifyReads.FIRST, strict=False)
@@ -189,7 +197,7 @@ class SourceKind(StrEnum):
 class RepairSource(Section):
     url: Annotated[str, AfterValidator(checked_url)]
     kind: SourceKind = Field(default=SourceKind.CASD, strict=False)
-    token_file: Annotated[Path, BeforeValidator(checked_folder)] | None = Field(default=None, strict=False)
+    token_file: SomePath | None = Field(default=None, strict=False)
 
 
 class Repair(Section):

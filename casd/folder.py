@@ -15,6 +15,7 @@ from casd.errors import FolderInUse, FolderUnusable
 
 ADDRESS = "address"  # the running daemon's base URL, one line; absent while none runs
 ADMIN_TOKEN = "admin.token"  # 0600; made on first start
+SOCKET = "socket"  # for clients of this machine, while all other listeners speak TLS
 LOCK = "lock"  # flock: one daemon, or one tool, per data folder
 CATALOGUE = "catalogue.sqlite3"
 BACKUP = "backup.json"  # only in a folder that `casd backup` has made

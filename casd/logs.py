@@ -48,6 +48,11 @@ def configure(stream: TextIO, wanted: str, level: str) -> None:
     )
 
 
+def set_level(level: str) -> None:
+    """From now on records of `level` and above are told."""
+    logging.getLogger().setLevel(level.upper())
+
+
 def is_journal(stream: TextIO, environment: Mapping[str, str]) -> bool:
     """Whether the stream goes to journald, and not to where a service's own redirection sent it (systemd.exec(5))."""
     try:

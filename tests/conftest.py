@@ -1,12 +1,15 @@
 """What all tests share: a real daemon as a process of its own, on each event loop where that matters."""
 
+import fcntl
+import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -36,6 +39,8 @@ class Daemon:
     data: Path
     settings: dict[str, str] = field(default_factory=dict)  # environment: CASD_SECTION__KEY
     prefix: tuple[str, ...] = ()  # what runs the daemon, such as strace and its options
+    arguments: tuple[str, ...] = ("--port", "0")
+    passed: dict[str, socket.socket] = field(default_factory=dict)  # listening sockets by name, as systemd passes them
     process: subprocess.Popen[str] | None = None
     damaged: set[str] = field(default_factory=set)  # digests of payloads that tests damage on purpose
 
@@ -47,11 +52,11 @@ class Daemon:
         return clean | own | self.settings
 
     def start(self) -> "Daemon":
-        command = [*self.prefix, sys.executable, "-m", "casd", "serve", "--port", "0"]
+        command = [*self.prefix, sys.executable, "-m", "casd", "serve", *self.arguments]
         (self.data.parent).mkdir(parents=True, exist_ok=True)
         log = (self.data.parent / f"{self.data.name}.log").open("a")
-        with log:
-            self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, text=True)
+        with log, passing(self.passed, command) as (command, files):
+            self.process = subprocess.Popen(command, env=self.env, stdout=log, stderr=log, text=True, pass_fds=files)
         deadline = time.monotonic() + 60
         while not (self.data / "address").exists() or not self._is_mine():
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -61,17 +66,12 @@ class Daemon:
 
     def _is_mine(self) -> bool:
         """A daemon that was killed leaves its address behind; ours writes a newer one, which answers."""
-        import http.client
-
         try:
-            host, port = self.url.removeprefix("http://").rsplit(":", 1)
-            connection = http.client.HTTPConnection(host, int(port), timeout=5)
-            connection.request("GET", "/healthz")
-            is_up = connection.getresponse().status == 200
-            connection.close()
+            with closing(connection_to(self.url, 5)) as connection:
+                connection.request("GET", "/healthz")
+                return connection.getresponse().status == 200
         except (OSError, ValueError, http.client.HTTPException):
             return False
-        return is_up
 
     @property
     def log(self) -> str:
@@ -116,6 +116,43 @@ class Daemon:
         if self.process.poll() is None:
             os.kill(self.pid, signal.SIGTERM)
         return self.process.wait(timeout=60)
+
+
+@contextmanager
+def passing(sockets: dict[str, socket.socket], command: list[str]) -> Iterator[tuple[list[str], list[int]]]:
+    """The command as systemd would run it with these sockets, and the descriptors that it is to inherit."""
+    if not sockets:
+        yield command, []
+        return
+    # Far from where they are to end up, so that none is overwritten on the way.
+    files = [fcntl.fcntl(each.fileno(), fcntl.F_DUPFD_CLOEXEC, 100) for each in sockets.values()]
+    moved = " ".join(f"{3 + at}<&{file} {file}<&-" for at, file in enumerate(files))
+    told = f"export LISTEN_PID=$$ LISTEN_FDS={len(files)} LISTEN_FDNAMES={':'.join(sockets)}"
+    try:
+        yield ["bash", "-c", f'exec {moved}; {told}; exec "$@"', "bash", *command], files
+    finally:
+        for file in files:
+            os.close(file)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def connection_to(url: str, timeout: float) -> http.client.HTTPConnection:
+    """A connection to the address that a daemon announces; not connected yet."""
+    if url.startswith("unix://"):
+        return UnixConnection(url.removeprefix("unix://"), timeout)
+    return http.client.HTTPConnection(url.removeprefix("http://"), timeout=timeout)
 
 
 @contextmanager

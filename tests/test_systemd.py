@@ -16,6 +16,7 @@ from tests.web.wire import Wire, stored
 
 ROOT = Path(__file__).parent.parent
 UNIT = ROOT / "systemd" / "casd.service"
+SOCKET = ROOT / "systemd" / "casd.socket"
 EXPOSURE = 1.5  # of 10; what is left is the network, which casd is for
 
 
@@ -35,14 +36,36 @@ def analyze(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["systemd-analyze", *arguments], capture_output=True, text=True)
 
 
-def test_systemd_has_nothing_to_say_against_the_unit(tmp_path: Path) -> None:
+def test_systemd_has_nothing_to_say_against_the_units(tmp_path: Path) -> None:
     command = shlex.split(value("ExecStart"))[0]
-    unit = tmp_path / "casd.service"
-    unit.write_text(UNIT.read_text().replace(command, sys.executable))  # one that is there
+    units = [tmp_path / unit.name for unit in (UNIT, SOCKET)]
+    units[0].write_text(UNIT.read_text().replace(command, sys.executable))  # one that is there
+    units[1].write_text(SOCKET.read_text())
 
-    said = analyze("verify", "--man=no", str(unit))
+    said = analyze("verify", "--man=no", *map(str, units))
 
     assert (said.returncode, said.stdout, said.stderr) == (0, "", "")
+
+
+def test_enabling_the_service_enables_its_socket_too() -> None:
+    assert value("WantedBy") == "multi-user.target"
+    assert value("Also") == SOCKET.name
+    assert value("Wants") == SOCKET.name
+    assert SOCKET.name in value("After").split()
+
+
+def test_the_socket_is_where_the_example_listens() -> None:
+    server = Config().server
+    listened = [line for line in SOCKET.read_text().splitlines() if line.startswith("ListenStream=")]
+
+    assert listened == [f"ListenStream={server.host}:{server.port}"]
+
+
+def test_a_reload_begins_with_a_check_of_what_is_started() -> None:
+    first, second = values("ExecReload")
+
+    assert first == f"{value('ExecStart')} --check"
+    assert second == "/bin/kill -HUP $MAINPID"
 
 
 def test_the_unit_leaves_little_exposed() -> None:

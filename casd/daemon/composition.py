@@ -4,7 +4,8 @@ alone; whoever wants to know how casd is put together reads this file from top t
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from casd import folder
@@ -12,8 +13,11 @@ from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, SourceKind
 from casd.daemon.data_folder import announced, ensure_admin_token, ensure_signing_key
 from casd.daemon.descriptors import OWN_DESCRIPTORS
-from casd.daemon.listening import listening
+from casd.daemon.listening import bound_listeners, listening
+from casd.daemon.reload import Changeable, body_limits, connection_limits
+from casd.daemon.systemd import Passed
 from casd.daemon.timers import cancel, keep_up, keep_whole
+from casd.daemon.tls import Certificate
 from casd.dialects.craftai import CRAFTAI
 from casd.dialects.datapane import DATAPANE
 from casd.dialects.deeplake import DEEPLAKE
@@ -32,21 +36,34 @@ from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.uuids import new_uuid
 from casd.web.application import Services, build
-from casd.web.keys import Limits
 from casd.web.metrics import METRICS
 from casd.web.origin import Origins
 from casd.web.sources import HttpSource
-from casd.web.traffic import ConnectionLimits, Traffic
+from casd.web.traffic import Traffic
 from casd.web.transmit import Transmitter
 
 DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE, CRAFTAI, SHAKENFIST)
 
 
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What can be asked of a daemon that serves."""
+
+    urls: tuple[str, ...]  # of its listeners; the first is for clients of this machine
+    traffic: Traffic
+    changeable: Changeable
+
+
 @contextlib.asynccontextmanager
-async def running(config: Config, descriptors: int = 1024) -> AsyncIterator[str]:
-    """A daemon that serves; yields its base URL. The caller holds the folder's lock; `descriptors` it may open."""
+async def running(config: Config, descriptors: int = 1024, passed: Sequence[Passed] = ()) -> AsyncIterator[Running]:
+    """A daemon that serves, on sockets that systemd `passed` or on its own; it may open that many `descriptors`.
+
+    The caller holds the folder's lock.
+    """
     data = config.storage.data
     async with contextlib.AsyncExitStack() as stack:
+        listeners = stack.enter_context(bound_listeners(config, passed))
+        certificate = Certificate.of(config.server)
         payloads = await LocalPayloads.create(data, config.storage.reserve_bytes)
         stack.push_async_callback(payloads.close)
         catalogue = await SqliteCatalogue.open(data / folder.CATALOGUE, new_uuid, payloads_exist=holds_payloads(data))
@@ -94,25 +111,16 @@ async def running(config: Config, descriptors: int = 1024) -> AsyncIterator[str]
             stack.push_async_callback(cancel, asyncio.create_task(timer(upkeep, config)))
         transmitter = Transmitter(config.limits.send_idle_timeout_s)
         stack.push_async_callback(transmitter.close)
-        limits = Limits(config.limits.max_body_bytes, config.limits.body_idle_timeout_s, config.auth.signed_url_max_s)
+        limits = body_limits(config)
         services = Services(store, uploads, upkeep, transmitter, origins, limits)
         app = build(DIALECTS, services, traffic)
         for work in (app[METRICS].keep_sampling(), app[METRICS].keep_feeling_lag()):
             stack.push_async_callback(cancel, asyncio.create_task(work))
         app[FETCHES].hosts = config.shakenfist.cache_hosts
-        address = await stack.enter_async_context(listening(config, app, traffic))
-        stack.enter_context(announced(data, address))
-        yield address
-
-
-def connection_limits(config: Config) -> ConnectionLimits:
-    limits = config.limits
-    return ConnectionLimits(
-        limits.head_timeout_s,
-        limits.send_idle_timeout_s,
-        limits.max_connections,
-        limits.max_connections_per_address,
-    )
+        await stack.enter_async_context(listening(app, traffic, listeners, certificate))
+        urls = tuple(listener.url for listener in listeners)
+        stack.enter_context(announced(data, urls[0]))
+        yield Running(urls, traffic, Changeable(traffic, limits, uploads, transmitter, certificate))
 
 
 def sources_of(config: Config) -> list[HttpSource]:

@@ -1,6 +1,7 @@
-"""The daemon as a process: its configuration, its event loop and its signals."""
+"""The daemon as a process: its configuration, its event loop, its signals, and what systemd hears of it."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -10,9 +11,13 @@ from pathlib import Path
 
 from casd import logs
 from casd.config import Config, ConfigError, EventLoop, load
-from casd.daemon.composition import running
+from casd.daemon.composition import Running, running
 from casd.daemon.data_folder import folder_state, locked_folder
 from casd.daemon.descriptors import raise_descriptor_limit, warn_of_few_descriptors
+from casd.daemon.reload import reloaded
+from casd.daemon.systemd import Notifier, passed_sockets
+from casd.daemon.timers import cancel
+from casd.daemon.tls import Certificate
 from casd.errors import CasdError
 
 log = logging.getLogger(__name__)
@@ -20,11 +25,15 @@ log = logging.getLogger(__name__)
 
 def serve(config_file: Path | None, overrides: Mapping[str, object]) -> int:
     """Run the daemon until SIGTERM or SIGINT; returns the exit code. What keeps it from starting is said on stderr."""
+
+    def configuration() -> Config:
+        return load(config_file, os.environ, overrides).config
+
     try:
-        config = load(config_file, os.environ, overrides).config
+        config = configuration()
         logs.configure(sys.stderr, config.log.format, config.log.level)
         with asyncio.Runner(loop_factory=loop_factory(config.server.event_loop)) as runner:
-            runner.run(run(config))
+            runner.run(run(config, configuration))
     except CasdError as error:
         print(f"casd: {error}", file=sys.stderr)  # noqa: T201  # before and after there is a log
         return 1
@@ -39,6 +48,7 @@ def check(config_file: Path | None, overrides: Mapping[str, object]) -> int:
     try:
         loaded = load(config_file, os.environ, overrides)
         loop_factory(loaded.config.server.event_loop)
+        Certificate.of(loaded.config.server)
     except CasdError as error:
         print(f"casd: {error}", file=sys.stderr)  # noqa: T201  # the command's answer
         return 1
@@ -46,19 +56,57 @@ def check(config_file: Path | None, overrides: Mapping[str, object]) -> int:
     return 0
 
 
-async def run(config: Config) -> None:
-    """Serve until a signal says to stop, then let requests in flight finish."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stop.set)
+async def run(config: Config, configuration: Callable[[], Config]) -> None:
+    """Serve until a signal says to stop, then let requests in flight finish; a second one does not wait for them.
+
+    SIGHUP reads the `configuration` again.
+    """
+    signals = Signals(asyncio.get_running_loop())
+    notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
     descriptors = raise_descriptor_limit()
-    with locked_folder(config):
-        async with running(config, descriptors) as address:
-            warn_of_few_descriptors(descriptors, config.limits.max_connections)
-            log.info("listening address=%s data=%s", address, config.storage.data)
-            await stop.wait()
-            log.info("stopping")
+    async with contextlib.AsyncExitStack() as stack:
+        passed = passed_sockets(os.environ)
+        stack.enter_context(locked_folder(config))
+        async with notifier.starting("opening the data folder"):
+            daemon = await stack.enter_async_context(running(config, descriptors, passed))
+        signals.on_second_stop = daemon.traffic.hurry
+        warn_of_few_descriptors(descriptors, config.limits.max_connections)
+        for url in daemon.urls:
+            log.info("listening address=%s data=%s", url, config.storage.data)
+        notifier.ready(f"serving {config.storage.data}")
+        reloading = asyncio.create_task(keep_reloading(config, configuration, daemon, signals, notifier))
+        stack.push_async_callback(cancel, reloading)
+        await signals.stop.wait()
+        log.info("stopping")
+        notifier.stopping(daemon.traffic.limits.drain_timeout_s, "requests in flight finish")
+
+
+class Signals:
+    """What this process was told. SIGHUP is kept for when the start is over, which it would end otherwise."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.stop = asyncio.Event()
+        self.reload = asyncio.Event()
+        self.on_second_stop: Callable[[], None] = self.stop.set
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, self._told_to_stop)
+        loop.add_signal_handler(signal.SIGHUP, self.reload.set)
+
+    def _told_to_stop(self) -> None:
+        if self.stop.is_set():
+            self.on_second_stop()
+        self.stop.set()
+
+
+async def keep_reloading(
+    config: Config, configuration: Callable[[], Config], daemon: Running, signals: Signals, notifier: Notifier
+) -> None:
+    while True:
+        await signals.reload.wait()
+        signals.reload.clear()
+        notifier.reloading()
+        config = await reloaded(configuration, config, daemon.changeable)
+        notifier.ready(f"serving {config.storage.data}")
 
 
 def loop_factory(wanted: EventLoop) -> Callable[[], asyncio.AbstractEventLoop] | None:

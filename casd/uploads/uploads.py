@@ -56,7 +56,7 @@ class Uploads:
         """An upload lives for `lifetime` after its last byte. `limit_resting` are kept open between two requests."""
         self.store = store
         self.lifetime = lifetime
-        self._limit_per_token = limit_per_token
+        self.limit_per_token = limit_per_token
         self._sessions = Sessions(limit_resting)
         self.steps = Steps(store, self._sessions, lifetime)
 
@@ -111,7 +111,7 @@ class Uploads:
         )
         staged = await store.payloads.stage(str(upload.uuid), upload.size, is_kept=True)
         try:
-            begun = await store.catalogue.add_upload(upload, self._limit_per_token)
+            begun = await store.catalogue.add_upload(upload, self.limit_per_token)
         except BaseException:
             await staged.discard()
             raise

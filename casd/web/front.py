@@ -25,13 +25,13 @@ class Front:
     def __init__(self, server: web.Server, traffic: Traffic) -> None:
         """`server` is that of an AppRunner that is set up; its requests are made here from now on."""
         self._server = server
-        self._traffic = traffic
+        self.traffic = traffic
         self._loop = asyncio.get_running_loop()
         self._make_request = server.request_factory
         server.request_factory = self._request
 
     def connect(self) -> Connection:
-        return Connection(self._server, self._traffic, self._loop)
+        return Connection(self._server, self.traffic, self._loop)
 
     def _request(
         self,

@@ -16,9 +16,12 @@ from casd.web.origin import Origins
 from casd.web.transmit import Transmitter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Limits:
-    """What a client may send, how long it may take between two signs of life, and how long a link may last."""
+    """What a client may send, how long it may take between two signs of life, and how long a link may last.
+
+    A reload sets them anew, so whoever asks reads them then and there.
+    """
 
     max_body_bytes: int
     body_idle_timeout_s: float

@@ -32,6 +32,7 @@ class ConnectionLimits:
     send_idle_timeout_s: float
     max_connections: int
     max_connections_per_address: int
+    drain_timeout_s: float = 30.0
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Traffic:
     is_draining: bool = False
     turned_away: int = 0  # connections, since the last that was taken
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    is_hurried: bool = False  # nobody waits for requests in flight any more
 
     def has_room_for(self, address: str) -> bool:
         limits = self.limits
@@ -71,26 +73,31 @@ class Traffic:
             # aiohttp 3.14.5 takes these when a connection begins, and never lowers them.
             other._low_water, other._high_water = max(1, limit), 2 * limit
 
-    async def drain(self, timeout_s: float) -> bool:
+    async def drain(self, timeout_s: float | None = None) -> bool:
         """Let requests in flight finish, each with `Connection: close`; returns whether all did in time.
 
         The caller has stopped accepting. Idle connections are closed at once, requests that are not done in time are
-        cut off: aiohttp's own shutdown would wait another minute for them.
+        cut off: aiohttp's own shutdown would wait another minute for them. The time is that of the limits unless given.
         """
+        timeout_s = self.limits.drain_timeout_s if timeout_s is None else timeout_s
         self.is_draining = True
         for connection in self.connections - self.busy:
             connection.close_if_idle()
         try:
             async with asyncio.timeout(timeout_s):
-                while self.busy:
+                while self.busy and not self.is_hurried:
                     self.idle.clear()
                     await self.idle.wait()
         except TimeoutError:
             log.warning("drain deadline passed requests=%d", len(self.busy))
-            for connection in self.busy:
-                connection.cut_off()
-            return False
-        return True
+        for connection in self.busy:
+            connection.cut_off()
+        return not self.busy
+
+    def hurry(self) -> None:
+        """Cut off what a drain waits for."""
+        self.is_hurried = True
+        self.idle.set()
 
 
 TRAFFIC = web.AppKey("traffic", Traffic)

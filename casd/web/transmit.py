@@ -26,7 +26,7 @@ class Transmitter:
 
     def __init__(self, idle_timeout_s: float) -> None:
         """A client that takes nothing for `idle_timeout_s` is cut off."""
-        self._idle_timeout_s = idle_timeout_s
+        self.idle_timeout_s = idle_timeout_s
         self._cold = ThreadPoolExecutor(COLD_THREADS, "casd-cold")
         self.active = 0  # transfers under way
 
@@ -135,7 +135,7 @@ class Transmitter:
         ready = asyncio.Event()
         loop.add_writer(socket, ready.set)
         try:
-            async with asyncio.timeout(self._idle_timeout_s):
+            async with asyncio.timeout(self.idle_timeout_s):
                 await ready.wait()
         finally:
             loop.remove_writer(socket)

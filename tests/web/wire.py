@@ -14,7 +14,7 @@ from email.message import Message
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from tests.conftest import Daemon
+from tests.conftest import Daemon, connection_to
 
 PATIENCE_S = 30  # until a test gives up on what should take milliseconds
 
@@ -59,7 +59,7 @@ class Wire:
 
     def __init__(self, daemon: Daemon, token: str | None = "") -> None:
         self._token = daemon.token if token == "" else token
-        self.connection = http.client.HTTPConnection(*address_of(daemon), timeout=PATIENCE_S)
+        self.connection = connection_to(daemon.url, PATIENCE_S)
 
     def __enter__(self) -> Self:
         return self
