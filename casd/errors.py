@@ -194,6 +194,22 @@ class UploadBusy(Conflict):
         self.offset = offset
 
 
+class Overloaded(CasdError):
+    """There is no room for this request now, nor was there while it waited: it can be tried again in a while."""
+
+    code = "overloaded"
+
+
+class RateLimited(CasdError):
+    """The caller asks more often than it may: it can be tried again after `retry_after_s`."""
+
+    code = "rate-limited"
+
+    def __init__(self, message: str, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class SourceFailed(CasdError):
     """What was to be fetched from elsewhere did not come whole. Nothing was kept."""
 

@@ -19,7 +19,7 @@ LINES = 400  # past 300 a file is a question, past 400 it needs an answer
 # missing; a place that is not listed is a decision that nobody took.
 LAYERS = (
     {"errors", "uuids", "tasks", "logs", "distribution"},
-    {"model", "folder"},
+    {"model", "folder", "fair"},
     {"payloads", "catalogue", "auth", "locks", "config", "client", "finding"},
     {
         "judging",
@@ -57,6 +57,7 @@ BESIDE = {  # of the same layer
 ONLY = {  # narrower than the layers
     "model": {"errors"},
     "folder": {"errors"},
+    "fair": {"errors"},
     "auth": {"errors", "model"},
     "locks": {"errors", "model"},
     "payloads": {"errors", "model", "tasks"},

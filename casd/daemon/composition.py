@@ -12,7 +12,7 @@ from casd import folder
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, SourceKind
 from casd.daemon.data_folder import announced, ensure_admin_token, ensure_signing_key
-from casd.daemon.descriptors import OWN_DESCRIPTORS
+from casd.daemon.descriptors import OWN_DESCRIPTORS, affordable_connections, without_traceback
 from casd.daemon.listening import bound_listeners, listening
 from casd.daemon.reload import Changeable, body_limits, connection_limits
 from casd.daemon.systemd import Passed
@@ -61,6 +61,7 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
     The caller holds the folder's lock.
     """
     data = config.storage.data
+    without_traceback(asyncio.get_running_loop())
     async with contextlib.AsyncExitStack() as stack:
         listeners = stack.enter_context(bound_listeners(config, passed))
         certificate = Certificate.of(config.server)
@@ -94,7 +95,7 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         await ensure_signing_key(store)
         rules = Rules(grace, timedelta(days=config.upkeep.hidden_days), timedelta(days=config.upkeep.token_days))
         origins = Origins(config.server.public_url, config.server.trusted_proxies)
-        traffic = Traffic(connection_limits(config), origins)
+        traffic = Traffic(connection_limits(config), origins, affordable_connections(descriptors))
         repairs = Repair(store, sources_of(config))
         pace = Pace(
             config.upkeep.scrub_bytes_per_s,

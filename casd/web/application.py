@@ -6,11 +6,20 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from aiohttp import web
 
 from casd.auth import Principal
-from casd.errors import CasdError, InvalidInput, NotFound, RangeNotSatisfiable, Unauthenticated, UnknownExpectation
+from casd.errors import (
+    CasdError,
+    InvalidInput,
+    NotFound,
+    RangeNotSatisfiable,
+    RateLimited,
+    Unauthenticated,
+    UnknownExpectation,
+)
 from casd.named_keys import NamedKeys
 from casd.store import BlobStore
 from casd.upkeep import Upkeep
@@ -215,6 +224,8 @@ def render(request: web.Request, dialect: Dialect, error: CasdError) -> web.Resp
         response.force_close()
     if status == 503:
         response.headers["Retry-After"] = "1"
+    if isinstance(error, RateLimited):
+        response.headers["Retry-After"] = str(ceil(error.retry_after_s))
     if status == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="casd"'
     return response

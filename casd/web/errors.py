@@ -31,6 +31,8 @@ STATUS: dict[type[CasdError], int] = {
     errors.TooManyFetches: 429,
     errors.SourceFailed: 502,
     errors.SourceTimeout: 504,
+    errors.Overloaded: 503,
+    errors.RateLimited: 429,
     errors.PreconditionFailed: 412,
     errors.StorageFailed: 500,
     errors.OutOfDescriptors: 503,

@@ -66,6 +66,16 @@ class Origins:
         """
         return self._outermost(request).address
 
+    def counted(self, peer: str) -> str:
+        """What the connections of a peer are counted by: its address, of IPv6 the network that a customer is given.
+
+        Empty for a proxy that is trusted: its connections are those of all its clients.
+        """
+        if self._is_trusted(peer):
+            return ""
+        address = node(peer.partition("%")[0])
+        return str(IPv6Network((address, 64), strict=False)) if isinstance(address, IPv6Address) else str(address or "")
+
     def _outermost(self, request: web.BaseRequest) -> Hop:
         """The word of the proxy that the client itself spoke to, as far as proxies are trusted."""
         peer = request.remote

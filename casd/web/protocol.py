@@ -19,6 +19,7 @@ from aiohttp.web_protocol import RequestHandler, _ErrInfo
 from casd.web.errors import RouteError, bare_problem, problem
 from casd.web.heads import hides_what_follows, refuse
 from casd.web.keys import ENDING, REQUEST_ID, Ending
+from casd.web.origin import UNIX, plain
 from casd.web.request_log import told
 from casd.web.traffic import READ_BUFFER_BYTES, Traffic
 
@@ -50,6 +51,7 @@ class Connection(RequestHandler):
         "_stalled_at",
         "_status",
         "_traffic",
+        "counted_as",
     )
 
     def __init__(self, server: web.Server, traffic: Traffic, loop: asyncio.AbstractEventLoop) -> None:
@@ -63,7 +65,8 @@ class Connection(RequestHandler):
             lingering_time=0,  # `_drop_body` does it
         )
         self._traffic = traffic
-        self._address = ""
+        self._address = UNIX  # for the log
+        self.counted_as = ""  # what its address is counted by; empty where it is not
         self._head_timer: asyncio.TimerHandle | None = None
         self._newest_body: StreamReader | None = None  # of the request that came last, its handler begun or not
         self._dropped_body: StreamReader | None = None  # what is being read for nobody, behind its answer
@@ -80,15 +83,14 @@ class Connection(RequestHandler):
     def connection_made(self, base_transport: asyncio.BaseTransport) -> None:
         transport = cast(asyncio.Transport, base_transport)  # uvloop's is one by behaviour, not by class
         peer = transport.get_extra_info("peername")
-        self._address = peer[0] if isinstance(peer, tuple) else ""
-        if self._traffic.is_draining or not self._traffic.has_room_for(self._address):
+        if isinstance(peer, tuple):
+            self._address, self.counted_as = plain(peer[0]), self._traffic.origins.counted(peer[0])
+        if self._traffic.is_draining or not self._traffic.takes(self):
             self._turn_away(transport)
             return
         if self._traffic.turned_away:
             log.warning("room for connections again turned_away=%d", self._traffic.turned_away)
             self._traffic.turned_away = 0
-        self._traffic.connections.add(self)
-        self._traffic.by_address[self._address] += 1
         # Zero: a drained write is in the kernel, so that sendfile can go on behind it (`web/transmit.py`). Under TLS
         # both loops pause at the limit, not above it: at zero they pause with nothing to write, and never resume.
         is_tls = transport.get_extra_info("sslcontext") is not None
@@ -104,10 +106,15 @@ class Connection(RequestHandler):
                 len(self._traffic.connections),
             )
         self._traffic.turned_away += 1
-        self._address = ""
+        self._traffic.refused_connections += 1
         self._manager = None  # `connection_lost` has nothing to undo
         transport.write(bare_problem(TOO_MANY, secrets.token_hex(8), "Retry-After: 1"))
         transport.close()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing would be lost with it but what is half a head."""
+        return not self._messages and self not in self._traffic.busy
 
     def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's says None, which closes
         """The client sends no more. What it has asked for whole is still answered; returns whether to stay open.
@@ -123,12 +130,7 @@ class Connection(RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
         self._stop_stall_timer()
-        self._traffic.bodies.pop(self, None)
-        if self in self._traffic.connections:
-            self._traffic.connections.discard(self)
-            self._traffic.by_address[self._address] -= 1
-            if not self._traffic.by_address[self._address]:
-                del self._traffic.by_address[self._address]
+        self._traffic.forget(self)
         if self._dropped_body is not None:
             self._dropped_body.set_exception(ConnectionResetError("the client is gone"))
         super().connection_lost(exc)
@@ -183,7 +185,7 @@ class Connection(RequestHandler):
         self._head_timer = None
         if self.transport is not None:
             request_id = secrets.token_hex(8)
-            log.info("slow head cut off request=%s address=%s", request_id, self._address or "unix")
+            log.info("slow head cut off request=%s address=%s", request_id, self._address)
             self.transport.write(bare_problem(TOO_SLOW, request_id))
         self.force_close()
 
@@ -257,15 +259,12 @@ class Connection(RequestHandler):
         """The message has left the queue. The task that handles it starts later, which is late for a drain."""
         self._is_last = message is self._last_message
         self._stop_head_timer()
-        self._traffic.busy.add(self)
+        self._traffic.begins(self)
 
     def request_ends(self) -> None:
-        self._traffic.busy.discard(self)
-        self._traffic.bodies.pop(self, None)
+        self._traffic.ends(self)
         if self._traffic.is_draining or self._is_last or (self._is_half_closed and not self._messages):
             self.close()
-        if not self._traffic.busy:
-            self._traffic.idle.set()
 
     def close_if_idle(self) -> None:
         """Close now, unless a request has arrived whose handler has not begun yet: then after its answer."""

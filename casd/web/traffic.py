@@ -41,7 +41,9 @@ class Traffic:
 
     limits: ConnectionLimits
     origins: Origins = field(default_factory=Origins)
+    affordable_connections: int = 0  # that the process has descriptors for; 0: as many as `limits` say
     connections: set["Connection"] = field(default_factory=set)
+    resting: dict["Connection", None] = field(default_factory=dict)  # without a request, the longest first
     by_address: Counter[str] = field(default_factory=Counter)
     bodies: dict["Connection", StreamReader] = field(default_factory=dict)  # that arrive
     busy: set["Connection"] = field(default_factory=set)
@@ -49,15 +51,68 @@ class Traffic:
     slow_request_s: float = 0.0  # a request that takes longer is told as slow; 0 means none is
     is_draining: bool = False
     turned_away: int = 0  # connections, since the last that was taken
+    refused_connections: int = 0  # since the start
+    displaced_connections: int = 0  # idle ones that made room for others, since the start
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     is_hurried: bool = False  # nobody waits for requests in flight any more
 
-    def has_room_for(self, address: str) -> bool:
-        limits = self.limits
-        if limits.max_connections and len(self.connections) >= limits.max_connections:
-            return False
+    @property
+    def max_connections(self) -> int:
+        """0 means no cap."""
+        caps = (self.limits.max_connections, self.affordable_connections)
+        return min((cap for cap in caps if cap), default=0)
+
+    def takes(self, connection: "Connection") -> bool:
+        """Whether there is room for one more. Where there is none, the one that has been idle for longest makes room.
+
+        Who says nothing keeps nobody out: idle are those that wait for another request, and those that have not sent
+        their first whole.
+        """
+        limits, address = self.limits, connection.counted_as
         per_address = limits.max_connections_per_address
-        return not (per_address and address and self.by_address[address] >= per_address)
+        if per_address and address and self.by_address[address] >= per_address:
+            if not self.displaces(address):
+                return False
+        elif self.max_connections and len(self.connections) >= self.max_connections and not self.displaces():
+            return False
+        self.connections.add(connection)
+        self.by_address[address] += 1
+        self.resting[connection] = None
+        return True
+
+    def displaces(self, address: str | None = None) -> bool:
+        """Whether a connection was idle, of that address or any; the one that was so for longest is closed."""
+        longest = next((other for other in self.resting if other.is_idle and address in (None, other.counted_as)), None)
+        if longest is None:
+            return False
+        self.forget(longest)
+        longest.force_close()
+        self.displaced_connections += 1
+        return True
+
+    def forget(self, connection: "Connection") -> None:
+        """It is closed, or is going to be; a second time changes nothing."""
+        self.resting.pop(connection, None)
+        self.bodies.pop(connection, None)
+        if connection in self.connections:
+            self.connections.discard(connection)
+            self.by_address[connection.counted_as] -= 1
+            if not self.by_address[connection.counted_as]:
+                del self.by_address[connection.counted_as]
+
+    def begins(self, connection: "Connection") -> None:
+        """A request of the connection is under way."""
+        self.resting.pop(connection, None)
+        self.busy.add(connection)
+
+    def ends(self, connection: "Connection") -> None:
+        """No request of the connection is under way."""
+        self.busy.discard(connection)
+        self.bodies.pop(connection, None)
+        if connection in self.connections:
+            self.resting[connection] = None
+        if not self.busy:
+            self.idle.set()
 
     def receives(self, connection: "Connection", body: StreamReader) -> None:
         """A body begins to arrive: each may have as much in memory as is its share of what all may have.

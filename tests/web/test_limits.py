@@ -2,9 +2,11 @@
 
 import os
 import random
+import resource
 import select
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from uuid import uuid4
 
@@ -222,25 +224,32 @@ def test_a_bad_head_behind_a_whole_body_does_not_spoil_it(shared_daemon: Daemon)
 # -- connections ------------------------------------------------------------------------------------------------------
 
 
-def counted(daemon: Daemon) -> Raw:
-    """A connection that the daemon knows of."""
-    connection = Raw(socket.create_connection(address_of(daemon)))
+def counted(daemon: Daemon, host: str = "127.0.0.1") -> Raw:
+    """A connection that the daemon knows of, and that waits for nothing."""
+    connection = Raw(socket.create_connection(address_of(daemon), PATIENCE_S, (host, 0)))
     connection.send(head(daemon, "GET /healthz"))
     assert connection.answer().status == 200
     return connection
 
 
+def busy(daemon: Daemon, host: str = "127.0.0.1") -> Raw:
+    """A connection with an upload under way; its answer is 201 after one byte more."""
+    connection = Raw(socket.create_connection(address_of(daemon), PATIENCE_S, (host, 0)))
+    connection.send(head(daemon, "POST /v1/blobs", "Content-Length: 1", "Expect: 100-continue"))
+    assert connection.head()[0] == 100
+    return connection
+
+
+CAPS = ["CASD_LIMITS__MAX_CONNECTIONS", "CASD_LIMITS__MAX_CONNECTIONS_PER_ADDRESS"]
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-@pytest.mark.parametrize("setting", ["CASD_LIMITS__MAX_CONNECTIONS", "CASD_LIMITS__MAX_CONNECTIONS_PER_ADDRESS"])
+@pytest.mark.parametrize("setting", CAPS)
 def test_one_connection_too_many_is_told_to_come_back(
     new_daemon: Callable[..., Daemon], setting: str, loop: str
 ) -> None:
     daemon = new_daemon(**{setting: "3", "CASD_SERVER__EVENT_LOOP": loop}).start()
-    wait_until(lambda: ask(daemon, "GET", "/healthz").status == 200, "the starter's own connection is gone")
-    held: list[Raw] = []
-    while len(held) < 3:
-        wait_until(lambda: is_served(daemon), "a connection is free")
-        held.append(counted(daemon))
+    held = [busy(daemon) for _ in range(3)]
 
     with raw(daemon) as connection:
         answer = connection.answer()
@@ -253,10 +262,92 @@ def test_one_connection_too_many_is_told_to_come_back(
     assert "too many connections, turning away address=127.0.0.1 connections=3" in daemon.log
     assert "room for connections again" in daemon.log
     for other in held:
-        other.send(head(daemon, "GET /healthz"))
-        assert other.answer().status == 200  # those that were there have not been hurt
+        other.send(b"x")
+        assert other.answer().status == 201  # those that were there have not been hurt
         other.close()
     assert "Traceback" not in daemon.log
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("setting", CAPS)
+def test_who_has_been_idle_for_longest_makes_room(new_daemon: Callable[..., Daemon], setting: str, loop: str) -> None:
+    daemon = new_daemon(**{setting: "3", "CASD_SERVER__EVENT_LOOP": loop}).start()
+    at_work = busy(daemon)
+    idle = [counted(daemon), counted(daemon)]
+    idle[0].send(head(daemon, "GET /healthz"))  # so that the other one has been idle for longer
+    assert idle[0].answer().status == 200
+
+    newcomer = counted(daemon)
+
+    assert idle[1].rest() == b""
+    for kept in (idle[0], newcomer):
+        kept.send(head(daemon, "GET /healthz"))
+        assert kept.answer().status == 200
+    at_work.send(b"x")
+    assert at_work.answer().status == 201
+    for connection in (at_work, newcomer, *idle):
+        connection.close()
+
+
+def test_who_never_says_anything_keeps_nobody_out(new_daemon: Callable[..., Daemon]) -> None:
+    daemon = new_daemon(CASD_LIMITS__MAX_CONNECTIONS="5").start()
+    silent = [Raw(socket.create_connection(address_of(daemon), PATIENCE_S)) for _ in range(50)]
+
+    assert [ask(daemon, "GET", "/v1/tokens").status for _ in range(50)] == [200] * 50
+    for connection in silent:
+        connection.close()
+
+
+def test_a_full_address_takes_no_room_from_others(new_daemon: Callable[..., Daemon]) -> None:
+    daemon = new_daemon(CASD_LIMITS__MAX_CONNECTIONS_PER_ADDRESS="2").start()
+    theirs = [counted(daemon, "127.0.0.2") for _ in range(2)]
+    full = [busy(daemon, "127.0.0.3") for _ in range(2)]
+
+    refused = Raw(socket.create_connection(address_of(daemon), PATIENCE_S, ("127.0.0.3", 0)))
+    assert refused.answer().status == 503
+    refused.close()
+    for other in theirs:
+        other.send(head(daemon, "GET /healthz"))
+        assert other.answer().status == 200
+    for connection in (*theirs, *full):
+        connection.close()
+
+
+def test_a_trusted_proxy_has_as_many_connections_as_it_wants(new_daemon: Callable[..., Daemon]) -> None:
+    daemon = new_daemon(CASD_LIMITS__MAX_CONNECTIONS_PER_ADDRESS="1", CASD_SERVER__TRUSTED_PROXIES="127.0.0.2").start()
+    at_work = [busy(daemon, "127.0.0.2") for _ in range(3)]
+
+    for connection in at_work:
+        connection.send(b"x")
+        assert connection.answer().status == 201
+        connection.close()
+
+
+# What sets the limit stays the parent: `Daemon.pid` wants one.
+FEW = "import resource, subprocess, sys; resource.setrlimit(7, (130, 130)); sys.exit(subprocess.call(sys.argv[1:]))"
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_process_with_few_descriptors_serves_as_many_as_it_can(new_daemon: Callable[..., Daemon], loop: str) -> None:
+    assert resource.RLIMIT_NOFILE == 7
+    daemon = new_daemon(CASD_SERVER__EVENT_LOOP=loop)
+    daemon.prefix = (sys.executable, "-c", FEW)
+    daemon.start()
+    data = random.randbytes(300_000)
+    uuid = ask(daemon, "POST", "/v1/blobs", data).json["uuid"]
+    flood = []
+    for _ in range(300):  # more than it may open files, all at once
+        flood.append(Raw(socket.create_connection(address_of(daemon), PATIENCE_S)))
+        flood[-1].send("GET / HTTP/1.1\r\n")
+
+    wait_until(lambda: is_served(daemon), "there is room")
+    assert ask(daemon, "GET", f"/v1/blobs/{uuid}/data").body == data
+    for connection in flood:
+        connection.close()
+    wait_until(lambda: is_served(daemon), "there is room")
+    assert daemon.stop() == 0
+    assert "Traceback" not in daemon.log
+    assert daemon.complaints() == []
 
 
 def is_served(daemon: Daemon) -> bool:
@@ -268,18 +359,16 @@ def is_served(daemon: Daemon) -> bool:
 
 def test_a_flood_beyond_the_cap_costs_no_descriptors(new_daemon: Callable[..., Daemon]) -> None:
     daemon = new_daemon(CASD_LIMITS__MAX_CONNECTIONS="5").start()
-    wait_until(lambda: is_served(daemon), "the starter's own connection is gone")
     before = len(os.listdir(f"/proc/{daemon.pid}/fd"))
 
-    flood = [Raw(socket.create_connection(address_of(daemon))) for _ in range(100)]
-    turned_away = 0
-    for connection in flood[50:]:
-        turned_away += connection.head()[0] == 503
+    held = [busy(daemon) for _ in range(5)]
+    flood = [Raw(socket.create_connection(address_of(daemon), PATIENCE_S)) for _ in range(100)]
+    turned_away = [connection.head()[0] for connection in flood]
     during = len(os.listdir(f"/proc/{daemon.pid}/fd"))
-    for connection in flood:
+    for connection in (*flood, *held):
         connection.close()
 
-    assert turned_away == 50
+    assert turned_away == [503] * 100
     assert during <= before + 5
     wait_until(lambda: is_served(daemon), "the daemon has recovered")
 

@@ -273,3 +273,21 @@ def test_a_unix_sockets_peer_looks_alike_on_both_loops(loop: str, tmp_path: Path
         return address
 
     assert run_on(loop, seen()) == "unix"
+
+
+@pytest.mark.parametrize(
+    ("peer", "expected"),
+    [
+        (CLIENT, CLIENT),
+        (f"::ffff:{CLIENT}", CLIENT),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        (PROXY, ""),
+        ("fd00::7", ""),
+        (f"::ffff:{PROXY}", ""),
+        ("", ""),
+    ],
+)
+def test_what_connections_are_counted_by(peer: str, expected: str) -> None:
+    """An IPv6 customer has a network of addresses; a trusted proxy's connections are those of all its clients."""
+    assert Origins(None, TRUSTED).counted(peer) == expected
