@@ -4,6 +4,7 @@ written here by hand, so that a route which nobody has thought about fails.
 """
 
 import base64
+import hashlib
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from functools import cached_property
 from itertools import count
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 from xml.etree import ElementTree
 
 import pyarrow as pa
@@ -22,9 +24,10 @@ from casd.daemon.composition import DIALECTS
 from casd.web.dialect import Access, Dialect, Route
 from tests.conftest import Daemon
 from tests.dialects.datapane.conftest import ARROW, arrow_file
+from tests.leaks import Attentive, leaks
 from tests.payloads.local_backend import path_of
 from tests.web.party import Party
-from tests.web.wire import Answer, Wire, wait_until
+from tests.web.wire import Answer, wait_until
 
 Key = tuple[str, str]  # method and path, as `plain` writes it
 
@@ -122,6 +125,7 @@ REFUSED_TO_ALL = {
     ("POST", "/artifacts/{reference}/share"): 403,  # only those of `system` can be shared
 }
 
+KEY, ANOTHER_KEY = "secret of ours", "another secret"
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=limit"}
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -152,8 +156,8 @@ class World:
         self.us, self.them = Party(daemon), Party(daemon)
         self.us.settings(share_by_uuid=False)  # so that knowing a UUID is not evidence
         self.writer, self.reader = self.us.token("writer"), self.us.token("reader")
-        self.stranger = self.them.token("writer")
-        self.wire = Wire(daemon, None)
+        self.stranger, self.strange_reader = self.them.token("writer"), self.them.token("reader")
+        self.wire = Attentive(daemon, None)
         # Of admins: what these were good for, a writer may be refused for its role, and nothing would be shown.
         self.revoked = self.made("revoked", "admin")
         self.expired = self.us.token("admin", expires_in=1)
@@ -169,6 +173,12 @@ class World:
         self.numbers = count()
         wait_until(lambda: self.ask("native", "GET", "/v1/whoami", self.expired).status == 401, "a token has expired")
 
+    def secrets(self) -> list[str]:
+        """Of all kinds that were used here."""
+        found = [self.daemon.token, self.writer, self.reader, self.stranger, self.strange_reader, self.expired]
+        found += [self.revoked["token"], *self.traded.values(), self.signature.partition("=")[2], KEY, ANOTHER_KEY]
+        return found
+
     def made(self, name: str, role: str = "writer") -> dict[str, Any]:
         """A token that may be revoked."""
         body = {"name": name, "role": role, "namespaces": [self.us.namespace]}
@@ -176,7 +186,7 @@ class World:
         return token
 
     def trade(self, path: str, **body: str) -> str:
-        answer = self.wire.ask("POST", path, body)
+        answer = self.us.nobody.ask("POST", path, body)
         assert answer.status == 200, answer.body
         token: str = answer.json["access_token"]
         return token
@@ -284,7 +294,7 @@ class Things:
 
     @cached_property
     def named_key(self) -> str:
-        body = {"key_name": self.name, "key": "secret of ours"}
+        body = {"key_name": self.name, "key": KEY}
         assert self.us.admin.ask("POST", f"/auth/namespaces/{self.us.namespace}/keys", body).status == 200
         return self.name
 
@@ -342,6 +352,44 @@ class Things:
         return [{**item, "request_id": ""} if isinstance(item, dict) else item for item in found]
 
 
+class Nobody:
+    """Whoever has a namespace that there is not."""
+
+    def __init__(self) -> None:
+        self.namespace = f"ns-{uuid4()}"
+
+
+class Nothing(Things):
+    """The same questions about things that there are not, in our namespace or in one that there is not either."""
+
+    us = None  # type: ignore[assignment]
+
+    def __init__(self, world: World, name: str, is_ours: bool) -> None:
+        super().__init__(world, name)
+        self.us = world.us if is_ours else Nobody()  # type: ignore[assignment]
+        self.blob = self.artifact = self.upload = self.blind_upload = self.parts = self.token = self.backup = ""
+        for kind in ("blob", "artifact", "upload", "blind_upload", "parts", "token", "backup"):
+            setattr(self, kind, str(uuid4()))
+        digest = hashlib.sha512(uuid4().bytes).hexdigest()
+        blob = {"uuid": str(uuid4()), "sha512": digest}
+        self.version = {"name": self.name, "namespace": self.us.namespace, "blob": blob}
+        self.etag, self.quarantined, self.named_key = '"x"', f"{digest}.20260101T000000.000000Z", self.name
+
+
+# What differs from answer to answer, whoever asks for what.
+PER_ANSWER = re.compile(
+    r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{128}|\d{4}-\d\d-\d\dT[\d:.]+Z|\d{10}\.\d+|casd-signature=[\w-]+"
+)
+FIELDS_PER_ANSWER = ("Date", "X-Request-ID", "Content-Length")
+
+
+def mask(things: Things, text: str) -> str:
+    """The text without that, and without what the question named: that may be told again."""
+    for named in (vars(things).get("quarantined", ""), quote(things.name), things.name):
+        text = text.replace(named, "…") if named else text
+    return PER_ANSWER.sub("…", text)
+
+
 @dataclass(frozen=True)
 class Asked:
     """What a route wants beside its path."""
@@ -365,7 +413,7 @@ FILE = '; filename="f"'
 def asked(key: Key, things: Things) -> Asked:
     """What a good request to the route says, about things that are there."""
     ours, value = things.us.namespace, {"value": 2}
-    key_body = {"key_name": things.name, "key": "another secret"}
+    key_body = {"key_name": things.name, "key": ANOTHER_KEY}
     tables: dict[Key, Callable[[], Asked]] = {
         ("POST", "/v1/blobs"): lambda: Asked(f"?namespace={ours}", b"x"),
         ("GET", "/v1/blobs"): lambda: Asked(f"?namespace={ours}"),
@@ -486,6 +534,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     daemon = Daemon(tmp_path_factory.mktemp("access") / "data").start()
     made = World(daemon)
     yield made
+    assert leaks(daemon, made.wire.answers, made.secrets()) == []
     for party in (made.us, made.them):
         party.close()
     made.wire.connection.close()
@@ -616,6 +665,31 @@ def test_each_role_gets_as_far_as_it_should(world: World, things: Things, dialec
     # whom it is for
     answer = ask(world.reader if is_read else world.daemon.token if is_admins else world.writer)
     assert answer.status < 400, answer.body
+
+
+@pytest.mark.parametrize(("dialect", "route"), GUARDED)
+def test_what_is_absent_and_what_is_foreign_answer_alike(
+    world: World, things: Things, dialect: Dialect, route: Route
+) -> None:
+    """To a stranger, whatever its role: status, fields and body; whether the namespace is there or not either."""
+    key = key_of(route)
+    asked_for = [things, *(Nothing(world, f"none {next(world.numbers)}", is_ours) for is_ours in (True, False))]
+
+    for secret in (world.stranger, world.strange_reader, None):
+        seen = [shown(world, dialect, key, about, secret) for about in asked_for]
+
+        assert seen[1] == seen[0]
+        assert seen[2] == seen[0]
+
+
+def shown(world: World, dialect: Dialect, key: Key, about: Things, secret: str | None) -> tuple[int, Any, str]:
+    """All that an answer shows beside what was asked for and when."""
+    target, told = about.target(key), asked(key, about)
+    credential = {} if secret is None else {"Authorization": f"{scheme(dialect.name)} {secret}"}
+    answer = world.wire.ask(key[0], target + told.query, told.body, dict(told.headers) | credential)
+    request_id = answer["X-Request-ID"] or ""
+    fields = sorted((name, value) for name, value in answer.headers.items() if name not in FIELDS_PER_ANSWER)
+    return answer.status, mask(about, str(fields)), mask(about, answer.body.decode().replace(request_id, "id"))
 
 
 def uuids(things: Things) -> list[str]:
