@@ -166,6 +166,11 @@ class Auth(Section):
     signed_url_max_s: int = Field(default=604_800, ge=1, le=int(CENTURY_S))
 
 
+class Audit(Section):
+    keep_days: float = Field(default=90.0, ge=0, le=CENTURY_DAYS)
+    reads: bool = False
+
+
 class Limits(Section):
     max_body_bytes: int = Field(default=1 << 44, ge=1, le=MOST_BYTES)
     head_timeout_s: Deadline = 30.0
@@ -218,6 +223,7 @@ class Config(Section):
     server: Server = Field(default_factory=Server)
     storage: Storage = Field(default_factory=Storage)
     auth: Auth = Field(default_factory=Auth)
+    audit: Audit = Field(default_factory=Audit)
     limits: Limits = Field(default_factory=Limits)
     upkeep: Upkeep = Field(default_factory=Upkeep)
     repair: Repair = Field(default_factory=Repair)

@@ -1,4 +1,7 @@
-"""Ending what is past its time: own holds, hidden names, versions that no rule keeps, tokens. Time is a parameter."""
+"""Ending what is past its time: own holds, hidden names, versions that no rule keeps, tokens, audit rows.
+
+Time is a parameter.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +19,7 @@ class Rules:
     grace: timedelta  # a payload that nothing refers to, since it was last stored, asked for or let go
     hidden: timedelta  # a name under a delete marker
     ended: timedelta  # a token that has expired or was revoked
+    audit: timedelta = timedelta(days=90)  # a row of the audit log
 
 
 async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime, scan: bool = True) -> Expired:
@@ -30,6 +34,8 @@ async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime, scan: boo
         blobs, names, tokens = blobs + batch.blobs, names + batch.names, tokens + batch.tokens
         if max(batch.blobs, batch.names, batch.tokens) < BATCH:
             break
+    while await catalogue.forget_audit(now - rules.audit, BATCH) == BATCH:
+        pass
     versions = await retain(catalogue, now=now, grace=rules.grace) if scan else 0
     return Expired(blobs, names, versions, tokens=tokens)
 

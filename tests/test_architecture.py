@@ -19,7 +19,7 @@ LINES = 400  # past 300 a file is a question, past 400 it needs an answer
 # missing; a place that is not listed is a decision that nobody took.
 LAYERS = (
     {"errors", "uuids", "tasks", "logs", "distribution"},
-    {"model", "folder", "fair"},
+    {"model", "folder", "fair", "audit"},
     {"payloads", "catalogue", "auth", "locks", "config", "client", "finding"},
     {
         "judging",
@@ -35,6 +35,7 @@ LAYERS = (
         "repair",
         "upkeep",
         "named_keys",
+        "trail",
     },
     {"web"},
     {"dialects", "console"},
@@ -58,10 +59,11 @@ ONLY = {  # narrower than the layers
     "model": {"errors"},
     "folder": {"errors"},
     "fair": {"errors"},
+    "audit": set(),
     "auth": {"errors", "model"},
     "locks": {"errors", "model"},
     "payloads": {"errors", "model", "tasks"},
-    "catalogue": {"errors", "model", "distribution"},
+    "catalogue": {"errors", "model", "audit", "distribution"},
     "client": {"errors", "model", "tasks", "finding"},
     "finding": {"errors", "folder"},
     "fsspec": {"errors", "model", "client"},
@@ -82,7 +84,7 @@ KNOWN_BY = {  # who may import them, beside themselves
     "dialects": {"daemon"},
     "console": {"daemon"},
 }
-BACKENDS = re.compile(r"casd\.(payloads|catalogue)\.(?!(base|reads|values)\b)\w+")
+BACKENDS = re.compile(r"casd\.(payloads|catalogue)\.(?!(base|reads|credentials|values)\b)\w+")
 CACHES = {"casd.cli.digests"}  # SQL beside the backend's: what may be deleted at any time
 LIGHT = {"errors", "model", "folder", "finding"}  # the command line imports them at its top
 

@@ -394,7 +394,7 @@ def test_an_unknown_key_is_told_with_the_known_ones() -> None:
         load(None, {}, {"server.prot": 1})
     with pytest.raises(
         ConfigError,
-        match=r"^\[servr\]: unknown; known: server, storage, auth, limits, upkeep, repair, shakenfist, log ",
+        match=r"^\[servr\]: unknown; known: server, storage, auth, audit, limits, upkeep, repair, shakenfist, log ",
     ):
         load(None, {}, {"servr.port": 1})
 

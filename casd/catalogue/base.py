@@ -3,7 +3,8 @@
 Each write is one transaction: it happens whole, durably, before the call returns, or not at all. Look-ups and
 listings see every write that has returned. A catalogue touches no payload; where both must agree, the caller
 (`store.py`, `upkeep.py`) holds the digest's lock. No SQL, row or cursor leaves a backend.
-What only looks stands in `reads.py`. Every backend passes `tests/contracts/catalogue.py`.
+What only looks stands in `reads.py`, who may do what in `credentials.py`. Every backend passes
+`tests/contracts/catalogue.py`.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -11,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from casd.catalogue.credentials import CatalogueCredentials
 from casd.catalogue.reads import CatalogueReads
 from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals, Workings
 from casd.model import (
@@ -19,15 +21,11 @@ from casd.model import (
     BlobState,
     Digest,
     Guard,
-    NamedKey,
     NameInfo,
-    Namespace,
     Naming,
     NewBlob,
     Page,
     Receipt,
-    SigningKey,
-    Token,
     Upload,
     UploadPart,
     Version,
@@ -35,7 +33,7 @@ from casd.model import (
 )
 
 
-class Catalogue(CatalogueReads, Protocol):
+class Catalogue(CatalogueReads, CatalogueCredentials, Protocol):
     """What `CatalogueReads` finds, changed."""
 
     # -- blobs -----------------------------------------------------------------------------------------------
@@ -184,32 +182,6 @@ class Catalogue(CatalogueReads, Protocol):
     async def delete_name_metadata(self, namespace: str, name: str, key: str) -> None:
         """Raises NameNotFound, MetadataKeyNotFound."""
 
-    # -- namespaces and tokens -------------------------------------------------------------------------------
-
-    async def ensure_namespace(self, name: str, now: datetime) -> Namespace:
-        """The namespace, made if it was not there."""
-
-    async def update_namespace(self, name: str, changes: Mapping[str, object], now: datetime) -> Namespace:
-        """Make it if it was not there and set any of its fields; None sets back to the default."""
-
-    async def add_token(self, token: Token, secret_hash: bytes) -> None:
-        """Keep a token; its namespaces are made if they are not there."""
-
-    async def revoke_token(self, uuid: UUID, now: datetime) -> None:
-        """From now on the token opens nothing. Raises TokenNotFound; revoking twice is no error."""
-
-    async def set_named_key(self, key: NamedKey, token: Token, secret_hash: bytes) -> None:
-        """Keep a key with its token. One that had the name is replaced, and its token revoked.
-
-        Raises NamespaceNotFound.
-        """
-
-    async def remove_named_key(self, namespace: str, name: str, now: datetime) -> None:
-        """The key is gone and its token revoked. Raises NamedKeyNotFound."""
-
-    async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
-        """The newest key from now on. With `revoke_older` no other is left."""
-
     # -- uploads ---------------------------------------------------------------------------------------------
 
     async def add_upload(self, upload: Upload, limit_per_token: int) -> Upload:
@@ -306,7 +278,7 @@ class Catalogue(CatalogueReads, Protocol):
         """The pin lasts until then. Raises PinNotFound if it was let go, or has been past its time meanwhile."""
 
     async def unpin_payloads(self, pin: UUID) -> None:
-        """Let go; absence is no error."""
+        """Let go. Raises PinNotFound, as `renew_pin` does."""
 
     async def pinned_until(self, now: datetime) -> datetime | None:
         """When the last pin ends; None if there is none now."""

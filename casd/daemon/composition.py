@@ -32,6 +32,7 @@ from casd.payloads.survey import holds_payloads
 from casd.repair import Repair
 from casd.scrub import Pace, Rounds, ScrubRules
 from casd.store import BlobStore
+from casd.trail import Trail
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.uuids import new_uuid
@@ -67,7 +68,14 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         certificate = Certificate.of(config.server)
         payloads = await LocalPayloads.create(data, config.storage.reserve_bytes)
         stack.push_async_callback(payloads.close)
-        catalogue = await SqliteCatalogue.open(data / folder.CATALOGUE, new_uuid, payloads_exist=holds_payloads(data))
+        keep_audit = timedelta(days=config.audit.keep_days)
+        catalogue = await SqliteCatalogue.open(
+            data / folder.CATALOGUE,
+            new_uuid,
+            payloads_exist=holds_payloads(data),
+            now=utc_now,
+            is_audited=bool(keep_audit),
+        )
         stack.push_async_callback(catalogue.close)
         locks = DigestLocks()
         grace = timedelta(seconds=config.upkeep.grace_s)
@@ -93,7 +101,9 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         stack.push_async_callback(uploads.close)
         await ensure_admin_token(store, data)
         await ensure_signing_key(store)
-        rules = Rules(grace, timedelta(days=config.upkeep.hidden_days), timedelta(days=config.upkeep.token_days))
+        rules = Rules(
+            grace, timedelta(days=config.upkeep.hidden_days), timedelta(days=config.upkeep.token_days), keep_audit
+        )
         origins = Origins(config.server.public_url, config.server.trusted_proxies)
         traffic = Traffic(connection_limits(config), origins, affordable_connections(descriptors))
         repairs = Repair(store, sources_of(config))
@@ -113,7 +123,10 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         transmitter = Transmitter(config.limits.send_idle_timeout_s)
         stack.push_async_callback(transmitter.close)
         limits = body_limits(config)
-        services = Services(store, uploads, upkeep, transmitter, origins, limits)
+        trail = Trail(catalogue, utc_now, is_kept=bool(keep_audit), tells_reads=config.audit.reads)
+        stack.push_async_callback(trail.close)
+        stack.push_async_callback(cancel, asyncio.create_task(trail.run()))
+        services = Services(store, uploads, upkeep, transmitter, origins, limits, trail)
         app = build(DIALECTS, services, traffic)
         for work in (app[METRICS].keep_sampling(), app[METRICS].keep_feeling_lag()):
             stack.push_async_callback(cancel, asyncio.create_task(work))

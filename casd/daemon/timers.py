@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+from casd.audit import UPKEEP, acting
 from casd.config import Config
 from casd.errors import CasdError, CollectionRefused
 from casd.upkeep import Upkeep
@@ -18,8 +19,9 @@ async def keep_up(upkeep: Upkeep, config: Config) -> None:
         await asyncio.sleep(config.upkeep.interval_s)
         is_scan_due = loop.time() >= next_scan
         try:
-            await upkeep.expire(scan=is_scan_due)
-            await upkeep.collect_garbage(scan=is_scan_due)
+            with acting(UPKEEP):
+                await upkeep.expire(scan=is_scan_due)
+                await upkeep.collect_garbage(scan=is_scan_due)
         except CollectionRefused as error:
             log.warning("collection refused, casd gc --force insists reason=%s", error)
         except CasdError as error:
@@ -36,8 +38,9 @@ async def keep_whole(upkeep: Upkeep, config: Config) -> None:
         await asyncio.sleep(config.upkeep.interval_s)
         is_scan_due = loop.time() >= next_scan
         try:
-            await upkeep.scrub_due()
-            await upkeep.repair_due(is_scan_due=is_scan_due)
+            with acting(UPKEEP):
+                await upkeep.scrub_due()
+                await upkeep.repair_due(is_scan_due=is_scan_due)
         except CasdError as error:
             log.error("upkeep failed error=%s", error)
         if is_scan_due:

@@ -6,10 +6,12 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import ceil
 
 from aiohttp import web
 
+from casd.audit import act
 from casd.auth import Principal
 from casd.errors import (
     CasdError,
@@ -22,8 +24,10 @@ from casd.errors import (
 )
 from casd.named_keys import NamedKeys
 from casd.store import BlobStore
+from casd.trail import Trail
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
+from casd.web.acting import actor_of, tell_refusal
 from casd.web.dialect import Access, Dialect, Handler, Route
 from casd.web.errors import InternalError, RouteError, status_of
 from casd.web.keys import (
@@ -40,6 +44,7 @@ from casd.web.keys import (
     SIGNED_UNTIL,
     STARTED_AT,
     STORE,
+    TRAIL,
     TRANSMITTER,
     UPKEEP,
     UPLOADS,
@@ -71,6 +76,7 @@ class Services:
     transmitter: Transmitter
     origins: Origins
     limits: Limits
+    trail: Trail
 
 
 def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> web.Application:
@@ -84,6 +90,7 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     app[TRANSMITTER] = services.transmitter
     app[ORIGINS] = services.origins
     app[LIMITS] = services.limits
+    app[TRAIL] = services.trail
     app[TRAFFIC] = traffic
     app[METRICS] = Metrics(
         services.store,
@@ -158,11 +165,13 @@ def front(dialects: Sequence[Dialect]):  # type: ignore[no-untyped-def]  # aioht
     async def middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = request.headers.get("X-Request-ID", "")
         request[REQUEST_ID] = asked if _REQUEST_ID.fullmatch(asked) else secrets.token_hex(8)
+        act(partial(actor_of, request))  # asked when something is told, and then it is known who it was
         try:
             response = await answer(request, handler)
         except CasdError as error:
             dialect = dialect_of(dialects, request.path)
             request[DIALECT] = dialect.name
+            tell_refusal(request, error)
             response = render(request, dialect, error)
         return response
 

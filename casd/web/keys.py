@@ -10,6 +10,7 @@ from aiohttp import web
 from casd.auth import Principal
 from casd.named_keys import NamedKeys
 from casd.store import BlobStore
+from casd.trail import Trail
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.web.origin import Origins
@@ -45,6 +46,7 @@ UPKEEP = web.AppKey("upkeep", Upkeep)
 TRANSMITTER = web.AppKey("transmitter", Transmitter)
 ORIGINS = web.AppKey("origins", Origins)
 LIMITS = web.AppKey("limits", Limits)
+TRAIL = web.AppKey("trail", Trail)
 STARTED_AT = web.AppKey("started_at", datetime)
 WORDS: web.AppKey[tuple[str, ...]] = web.AppKey("words", tuple)  # of all dialects, for `GET /`
 

@@ -54,6 +54,7 @@ TAGS = {
     "Tokens": "Who may what.",
     "Namespaces": "Who owns blobs and names, and the rules for them.",
     "Daemon": "Is it alive, can it store, how does it stand.",
+    "Audit": "Who did what.",
     "Upkeep": "What otherwise runs by itself.",
     "Backups": "Backups that are under way.",
     "Quarantine": "Bytes that were found damaged.",

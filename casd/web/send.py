@@ -8,7 +8,8 @@ import asyncio
 import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -20,6 +21,7 @@ from aiohttp import web
 from casd.errors import CasdError, PreconditionFailed, RangeNotSatisfiable
 from casd.model import Blob, ByteRange, Digest
 from casd.verified import VerifiedPayload, check_unmarked
+from casd.web.acting import tell_read
 from casd.web.conditions import Outcome, Validators, evaluate, range_applies
 from casd.web.digest_fields import member, wanted
 from casd.web.keys import ENDING, REQUEST_ID, SIGNED_UNTIL, TRANSMITTER, Ending, store_of
@@ -167,6 +169,7 @@ async def _respond(
         check_unmarked(representation.blob)  # as GET would; what nobody has read yet is not read for it
         return web.Response(status=status, headers=headers | {"Content-Length": str(part.size)})
     payload = await store_of(request).open_payload(representation.blob)
+    tell_read(request, representation.blob)
     try:
         algorithm = wanted(request.headers.get("Want-Content-Digest"))
         if algorithm and status == 206 and part.size <= CONTENT_DIGEST_LIMIT_BYTES:
@@ -199,6 +202,7 @@ async def _respond_multipart(
     response = web.StreamResponse(status=206, headers=headers)
     response.content_length = sum(len(head) + part.size for head, part in pieces) + len(end)
     payload = await store_of(request).open_payload(representation.blob)
+    tell_read(request, representation.blob)
     try:
         await _send_parts(request, response, payload, pieces, end)
     finally:
@@ -218,12 +222,19 @@ async def _send_parts(
     first = pieces[0][1]  # what is damaged at the start still gets a proper answer
     await payload.check(first.start, min(first.stop, first.start + INLINE_BYTES))
     await response.prepare(request)
-    try:
+    async with cutting_failures(request):
         for head, part in pieces:
             if head:
                 await response.write(head)
             await transmitter.send(request, response, payload, part.start, part.stop)
         await response.write_eof(end)
+
+
+@asynccontextmanager
+async def cutting_failures(request: web.Request) -> AsyncIterator[None]:
+    """Whatever fails within an answer's body cuts the connection, and is not raised."""
+    try:
+        yield
     except ConnectionError:
         cut(request, Ending.HUNG_UP)
     except TimeoutError:

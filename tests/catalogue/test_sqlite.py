@@ -25,6 +25,7 @@ ALLOWED = {
     "FROM namespace n WHERE name IN": "sorts the namespaces that are open to one caller; there are few",
     "count(quarantined_at)": "totals count everything; nobody waits for them",
     "SELECT 1 FROM schema_migration LIMIT 1": "reads one row",
+    "DELETE FROM signing_key RETURNING": "all keys are revoked; there are few",
     "FROM signing_key ORDER BY id": "all keys were asked for; there are few",
     "FROM upload WHERE blob_uuid IS NULL": "all unfinished uploads were asked for, by their own index",
     "WHERE p.id IN (SELECT id FROM payload WHERE": "sorts the blobs of one checksum, which can stand for two digests",

@@ -439,7 +439,8 @@ class UpkeepContract:
         assert await desk.catalogue.pinned_until(now) == now + 2 * minute
         assert not await desk.catalogue.forget_payload(ABC, now)
         await desk.catalogue.unpin_payloads(other)
-        await desk.catalogue.unpin_payloads(other)
+        with pytest.raises(PinNotFound):
+            await desk.catalogue.unpin_payloads(other)
         assert not await desk.catalogue.forget_payload(ABC, now + minute - timedelta(microseconds=1))
         await desk.catalogue.renew_pin(pin, now + 3 * minute, now)
         assert not await desk.catalogue.forget_payload(ABC, now + 2 * minute)

@@ -77,6 +77,7 @@ ADMINS = {
     ("GET", "/v1/tokens"),
     ("DELETE", "/v1/tokens/{uuid}"),
     ("PUT", "/v1/namespaces/{namespace}"),
+    ("GET", "/v1/audit"),
     ("GET", "/v1/quarantine"),
     ("GET", "/v1/quarantine/{id}"),
     ("DELETE", "/v1/quarantine/{id}"),
@@ -126,6 +127,20 @@ REFUSED_TO_ALL = {
 }
 
 KEY, ANOTHER_KEY = "secret of ours", "another secret"
+# Writes that the audit log is told nothing of, each with the reason. Of all others it knows who asked.
+UNTOLD = {
+    **dict.fromkeys(READ_BY_OTHER_METHODS - {("POST", "/v1/signed-urls")}, "changes nothing"),
+    **dict.fromkeys(WRITTEN_BY_GET, "makes a link, or looks"),
+    ("PATCH", "/v1/uploads/{uuid}"): "a piece of an upload, which is told when it begins and when it has become a blob",
+    ("POST", "/upload/{uuid}"): "the same",
+    ("POST", "/upload/{uuid}/truncate/{size}"): "the same",
+    ("PUT", OBJECT): "the same",
+    ("POST", f"{STORE}/upload/multipart/part"): "makes a link",
+    ("POST", f"{ENVIRONMENT_STORE}/upload/multipart/part"): "makes a link",
+    ("PUT", "/v1/backups/{uuid}"): "a sign of life",
+    ("POST", "/auth/namespaces"): "of a namespace that is there already",
+}
+
 JSON = {"Content-Type": "application/json"}
 FORM = {"Content-Type": "multipart/form-data; boundary=limit"}
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -665,6 +680,12 @@ def test_each_role_gets_as_far_as_it_should(world: World, things: Things, dialec
     # whom it is for
     answer = ask(world.reader if is_read else world.daemon.token if is_admins else world.writer)
     assert answer.status < 400, answer.body
+    # the audit log knows of it, whatever the route
+    log = world.us.admin.ask("GET", "/v1/audit").json["items"]
+    verbs = [entry["action"] for entry in log if entry["request_id"] == answer["X-Request-ID"]]
+    if key[0] not in ("GET", "HEAD", "OPTIONS") and key not in UNTOLD:
+        assert verbs, "the audit log was told nothing"
+    assert all(entry["dialect"] == dialect.name for entry in log if entry["request_id"] == answer["X-Request-ID"])
 
 
 @pytest.mark.parametrize(("dialect", "route"), GUARDED)

@@ -30,6 +30,7 @@ from casd.payloads.local import LocalPayloads
 from casd.repair import Repair
 from casd.scrub import Pace, Rounds, ScrubRules
 from casd.store import BlobStore, Description
+from casd.trail import Trail
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.uuids import new_uuid
@@ -95,7 +96,7 @@ async def open_house(
     async with AsyncExitStack() as stack:
         payloads = await LocalPayloads.create(root, 0)
         stack.push_async_callback(payloads.close)
-        catalogue = await SqliteCatalogue.open(root / "catalogue.sqlite3", new_uuid, payloads_exist=False)
+        catalogue = await SqliteCatalogue.open(root / "catalogue.sqlite3", new_uuid, payloads_exist=False, now=now)
         stack.push_async_callback(catalogue.close)
         locks = DigestLocks()
         store = BlobStore(payloads, catalogue, locks, now=now, new_uuid=new_uuid, grace=GRACE, share_by_uuid=True)
@@ -114,7 +115,8 @@ async def open_house(
         await ensure_signing_key(store)
 
         traffic = Traffic(ConnectionLimits(30, send_idle_timeout_s, 0, 0))
-        services = Services(store, uploads, upkeep, transmitter, Origins(), Limits(1 << 30, 30, 3600))
+        trail = Trail(catalogue, now)
+        services = Services(store, uploads, upkeep, transmitter, Origins(), Limits(1 << 30, 30, 3600), trail)
         app = build(dialects, services, traffic)
         runner = web.AppRunner(app)
         await runner.setup()

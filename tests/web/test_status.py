@@ -60,7 +60,7 @@ def test_a_backup_pins_what_it_copies_until_it_ends(new_daemon: Callable[..., Da
     assert is_time(begun.json["pinned_until"])
     assert kept == {"payloads": 0, "bytes": 0, "orphans": 0, "dry_run": False, "pinned": 1}
     assert (renewed.status, renewed.json["id"]) == (200, begun.json["id"])
-    assert ended == [204, 204]
+    assert ended == [204, 404]
     assert (too_late.status, too_late.json["code"]) == (404, "pin-not-found")
     assert collected == {"payloads": 1, "bytes": 3, "orphans": 0, "dry_run": False}
 

@@ -4,8 +4,9 @@ import sqlite3
 from collections.abc import Mapping
 from uuid import UUID
 
+from casd.audit import Touched, Verb
 from casd.catalogue.sqlite.rows import Row, changes_of, micros, micros_or_none, namespace_id, time_of
-from casd.catalogue.sqlite.writer import EVERYTHING, Touched
+from casd.catalogue.sqlite.writer import EVERYTHING
 from casd.errors import NamedKeyNotFound, TokenNotFound
 from casd.model import NamedKey, SigningKey, Token
 
@@ -41,7 +42,9 @@ SELECT_SIGNING_KEYS = "SELECT id, secret, created_at FROM signing_key"
 
 def ensure_namespace(db: sqlite3.Connection, touched: Touched, name: str, now: int) -> int:
     touched.add(name)
-    db.execute("INSERT INTO namespace (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING", (name, now))
+    sql = "INSERT INTO namespace (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING"
+    if db.execute(sql, (name, now)).rowcount:
+        touched.tell(Verb.NAMESPACE_SET, namespace=name, note="made")
     (id,) = db.execute("SELECT id FROM namespace WHERE name = ?", (name,)).fetchone()
     return int(id)
 
@@ -59,6 +62,8 @@ def update_namespace(
     if isinstance(readers, (set, frozenset, list, tuple)):
         db.execute("DELETE FROM namespace_reader WHERE namespace_id = ?", (id,))
         db.executemany("INSERT INTO namespace_reader VALUES (?, ?)", [(id, reader) for reader in set(readers)])
+    if changes:
+        touched.tell(Verb.NAMESPACE_SET, namespace=name, note=", ".join(sorted(changes)))
 
 
 def add_token(db: sqlite3.Connection, touched: Touched, token: Token, secret_hash: bytes) -> None:
@@ -78,24 +83,31 @@ def add_token(db: sqlite3.Connection, touched: Touched, token: Token, secret_has
         namespace = ensure_namespace(db, touched, name, micros(token.created_at))
         db.execute("INSERT INTO token_namespace VALUES (?, ?, ?)", (token_id, position, namespace))
     touched.add(secret_hash)
+    about = f"{token.name}: {token.role.value} of {', '.join(token.namespaces)}"
+    touched.tell(Verb.TOKEN_CREATE, subject=f"token {token.uuid}", note=about)
 
 
 def revoke_token(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int) -> None:
     touched.add(EVERYTHING)  # look-ups know tokens by their secret's hash
-    known = db.execute("UPDATE token SET revoked_at = coalesce(revoked_at, ?) WHERE uuid = ?", (now, uuid.bytes))
-    if not known.rowcount:
+    known = db.execute("SELECT name, revoked_at FROM token WHERE uuid = ?", (uuid.bytes,)).fetchone()
+    if known is None:
         raise TokenNotFound(f"there is no token {uuid}")
+    name, revoked_at = known
+    if revoked_at is None:
+        db.execute("UPDATE token SET revoked_at = ? WHERE uuid = ?", (now, uuid.bytes))
+        touched.tell(Verb.TOKEN_REVOKE, subject=f"token {uuid}", note=name)
 
 
 def forget_tokens(db: sqlite3.Connection, touched: Touched, ended: int, limit: int) -> int:
     """Forget tokens that ended before a time; returns how many."""
     gone = db.execute(
         f"""DELETE FROM token WHERE id IN (SELECT id FROM token WHERE {HAS_ENDED} LIMIT :limit)
-           RETURNING secret_hash, uuid""",
+           RETURNING secret_hash, uuid, name""",
         {"ended": ended, "limit": limit},
     ).fetchall()
-    for secret_hash, uuid in gone:
+    for secret_hash, uuid, name in gone:
         touched.update({secret_hash, ("token", UUID(bytes=uuid))})
+        touched.tell(Verb.TOKEN_FORGET, subject=f"token {UUID(bytes=uuid)}", note=name)
     return len(gone)
 
 
@@ -112,11 +124,13 @@ def set_named_key(db: sqlite3.Connection, touched: Touched, key: NamedKey, token
         "INSERT INTO named_key (namespace_id, name, salt, hash, token, created_at) VALUES (?, ?, ?, ?, ?, ?)",
         (namespace, key.name, key.salt, key.hash, key.token.bytes, now),
     )
+    touched.tell(Verb.NAMED_KEY_SET, namespace=key.namespace, subject=f"key {key.name}")
 
 
 def remove_named_key(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int) -> None:
     if not drop_named_key(db, touched, namespace_id(db, namespace), name, now):
         raise NamedKeyNotFound(f"there is no key {name} of {namespace}")
+    touched.tell(Verb.NAMED_KEY_DELETE, namespace=namespace, subject=f"key {name}")
 
 
 def drop_named_key(db: sqlite3.Connection, touched: Touched, namespace: int, name: str, now: int) -> bool:
@@ -139,8 +153,10 @@ def add_signing_key(
 ) -> SigningKey:
     touched.add(EVERYTHING)  # among them the newest key, and those that are revoked
     if revoke_older:
-        db.execute("DELETE FROM signing_key")
+        for (id,) in db.execute("DELETE FROM signing_key RETURNING id").fetchall():
+            touched.tell(Verb.SIGNING_KEY_RETIRE, subject=f"signing key {id}")
     row = db.execute(
         "INSERT INTO signing_key (secret, created_at) VALUES (?, ?) RETURNING id, secret, created_at", (secret, now)
     ).fetchone()
+    touched.tell(Verb.SIGNING_KEY_CREATE, subject=f"signing key {row[0]}")
     return signing_key_of(row)

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection
 from uuid import UUID
 
+from casd.audit import Touched, Verb
 from casd.catalogue.sqlite import uploads
 from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
@@ -21,7 +22,7 @@ from casd.catalogue.sqlite.rows import (
     namespace_id,
     time_of,
 )
-from casd.catalogue.sqlite.writer import EVERYTHING, Touched
+from casd.catalogue.sqlite.writer import EVERYTHING
 from casd.errors import BlobNotFound, Conflict, Forbidden, MetadataKeyNotFound, PinNotFound, TooLarge
 from casd.model import BLOCK_SIZE, JSON, Blob, Digest, NewBlob, Receipt
 
@@ -112,12 +113,14 @@ def add_blob(
     namespace = namespace_id(db, new.namespace)
     payload_id = store_payload(db, touched, receipt, now, keep_until)
     blob_id = insert_blob(db, new, namespace, payload_id, True, now)
+    touched.tell(Verb.BLOB_CREATE, namespace=new.namespace, blob=new.uuid)
     return blob_by_id(db, blob_id)
 
 
 def copy(db: sqlite3.Connection, touched: Touched, blob: UUID, new: NewBlob, now: int, keep_until: int) -> Blob:
     (payload_id,) = db.execute("SELECT payload_id FROM blob WHERE id = ?", (living_blob_id(db, blob, now),)).fetchone()
     db.execute("UPDATE payload SET keep_until = max(keep_until, ?) WHERE id = ?", (keep_until, payload_id))
+    touched.tell(Verb.BLOB_CREATE, namespace=new.namespace, blob=new.uuid, note=f"of the bytes of {blob}")
     return blob_by_id(db, insert_blob(db, new, namespace_id(db, new.namespace), payload_id, True, now))
 
 
@@ -141,6 +144,7 @@ def drop_own_hold(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int
     blob = blob_by_id(db, blob_id).at(time_of(now))
     if blob is None or not blob.holds_itself:  # never None: it lives
         raise Conflict(f"blob {uuid} does not hold itself: only versions do; remove them instead")
+    touched.tell(Verb.BLOB_DELETE, namespace=blob.namespace, blob=uuid)
     return settle_own_hold(db, blob_id, keep_until)
 
 
@@ -162,8 +166,8 @@ def hold_by_version(db: sqlite3.Connection, touched: Touched, blob_id: int) -> N
     touched.add(UUID(bytes=uuid))
 
 
-def release_by_version(db: sqlite3.Connection, touched: Touched, blob_id: int, now: int, keep_until: int) -> None:
-    """One version less holds the blob; with its last hold the row is deleted."""
+def release_by_version(db: sqlite3.Connection, touched: Touched, blob_id: int, now: int, keep_until: int) -> UUID:
+    """One version less holds the blob, which is returned; with its last hold the row is deleted."""
     uuid, version_count, holds_itself, expires_at = db.execute(
         """UPDATE blob SET version_count = version_count - 1 WHERE id = ?
            RETURNING uuid, version_count, holds_itself, expires_at""",
@@ -173,6 +177,7 @@ def release_by_version(db: sqlite3.Connection, touched: Touched, blob_id: int, n
     is_held = version_count > 0 or (holds_itself and (expires_at is None or expires_at > now))
     if not is_held:
         delete_blob(db, blob_id, keep_until)
+    return UUID(bytes=uuid)
 
 
 def delete_blob(db: sqlite3.Connection, blob_id: int, keep_until: int) -> None:
@@ -194,11 +199,13 @@ def delete_blob(db: sqlite3.Connection, blob_id: int, keep_until: int) -> None:
 def expire_blobs(db: sqlite3.Connection, touched: Touched, now: int, keep_until: int, limit: int) -> int:
     """End own holds that are past their time; returns how many."""
     expired = db.execute(
-        "SELECT id, uuid FROM blob WHERE expires_at IS NOT NULL AND expires_at <= ? ORDER BY expires_at LIMIT ?",
+        """SELECT b.id, b.uuid, n.name FROM blob b JOIN namespace n ON n.id = b.namespace_id
+           WHERE b.expires_at IS NOT NULL AND b.expires_at <= ? ORDER BY b.expires_at LIMIT ?""",
         (now, limit),
     ).fetchall()
-    for blob_id, uuid in expired:
+    for blob_id, uuid, namespace in expired:
         touched.add(UUID(bytes=uuid))
+        touched.tell(Verb.BLOB_EXPIRE, namespace=namespace, blob=UUID(bytes=uuid))
         settle_own_hold(db, blob_id, keep_until)
     return len(expired)
 
@@ -231,6 +238,7 @@ def set_metadata(
            ON CONFLICT (blob_id, key) DO UPDATE SET value = excluded.value, match_hash = excluded.match_hash""",
         {"id": blob_id, "key": key, "value": text, "match_hash": metadata_hash(value)},
     )
+    touched.tell(Verb.METADATA_SET, namespace=blob_by_id(db, blob_id).namespace, blob=uuid, note=f"key {key}")
 
 
 def check_added(is_same: Row | None, key: str) -> None:
@@ -244,6 +252,7 @@ def delete_metadata(db: sqlite3.Connection, touched: Touched, uuid: UUID, key: s
     gone = db.execute("DELETE FROM blob_metadata WHERE blob_id = ? AND key = ?", (blob_id, key)).rowcount
     if not gone:
         raise MetadataKeyNotFound(f"blob {uuid} has no metadata {key!r}")
+    touched.tell(Verb.METADATA_DELETE, namespace=blob_by_id(db, blob_id).namespace, blob=uuid, note=f"key {key}")
 
 
 # -- payload rows, for upkeep -----------------------------------------------------------------------------------
@@ -292,6 +301,8 @@ def set_quarantined(db: sqlite3.Connection, touched: Touched, digest: Digest, at
     ).rowcount
     if changed:
         touched.add(EVERYTHING)
+        told = "" if at is not None else "good again"
+        touched.tell(Verb.PAYLOAD_QUARANTINE, subject=f"sha512 {digest.hex}", note=told or None)
     return changed > 0
 
 
@@ -313,6 +324,7 @@ def pin(db: sqlite3.Connection, touched: Touched, uuid: UUID, until: int, now: i
     """What was pinned by backups that ended without a word goes with it."""
     db.execute("DELETE FROM backup_pin WHERE expires_at <= ?", (now,))
     db.execute("INSERT INTO backup_pin (uuid, expires_at) VALUES (?, ?)", (uuid.bytes, until))
+    touched.tell(Verb.BACKUP_BEGIN, subject=f"backup {uuid}")
 
 
 def renew_pin(db: sqlite3.Connection, touched: Touched, uuid: UUID, until: int, now: int) -> None:
@@ -325,4 +337,6 @@ def renew_pin(db: sqlite3.Connection, touched: Touched, uuid: UUID, until: int, 
 
 
 def unpin(db: sqlite3.Connection, touched: Touched, uuid: UUID) -> None:
-    db.execute("DELETE FROM backup_pin WHERE uuid = ?", (uuid.bytes,))
+    if not db.execute("DELETE FROM backup_pin WHERE uuid = ?", (uuid.bytes,)).rowcount:
+        raise PinNotFound(f"there is no backup {uuid} under way, or it gave no sign of life for too long")
+    touched.tell(Verb.BACKUP_END, subject=f"backup {uuid}")

@@ -4,16 +4,18 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
+from casd.audit import Touched
 from casd.catalogue.sqlite import accounts, blobs, checks, infos, names, retention, schema, uploads
+from casd.catalogue.sqlite.audit import Teller
+from casd.catalogue.sqlite.credentials import SqliteCredentials
 from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups, warm
-from casd.catalogue.sqlite.reading import SqliteReading
 from casd.catalogue.sqlite.rows import in_list, micros, number_after, payload_state, time_or_none
-from casd.catalogue.sqlite.writer import LATELY, Touched, Writer
+from casd.catalogue.sqlite.writer import LATELY, Writer
 from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals, Workings
 from casd.errors import NameNotFound, StorageFailed
 from casd.model import (
@@ -22,15 +24,11 @@ from casd.model import (
     BlobState,
     Digest,
     Guard,
-    NamedKey,
     NameInfo,
-    Namespace,
     Naming,
     NewBlob,
     Page,
     Receipt,
-    SigningKey,
-    Token,
     Upload,
     UploadPart,
     Version,
@@ -38,24 +36,39 @@ from casd.model import (
 )
 
 
-class SqliteCatalogue(SqliteReading):
-    """See `catalogue.base.Catalogue`. Two files only because one would be too long."""
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+class SqliteCatalogue(SqliteCredentials):
+    """See `catalogue.base.Catalogue`. Three files only because one would be too long."""
 
     def __init__(
         self, path: Path, writer: Writer, lookups: Lookups, listings: Listings, new_uuid: Callable[[], UUID]
     ) -> None:
-        super().__init__(path, lookups, listings)
-        self._writer = writer
+        super().__init__(path, writer, lookups, listings)
         self._new_uuid = new_uuid
 
     @classmethod
-    async def open(cls, path: Path, new_uuid: Callable[[], UUID], *, payloads_exist: bool) -> "SqliteCatalogue":
-        """Return the catalogue in `path`, made if it is absent and no payloads exist. Raises CatalogueUnusable."""
+    async def open(
+        cls,
+        path: Path,
+        new_uuid: Callable[[], UUID],
+        *,
+        payloads_exist: bool,
+        now: Callable[[], datetime] = utc_now,
+        is_audited: bool = True,
+    ) -> "SqliteCatalogue":
+        """Return the catalogue in `path`, made if it is absent and no payloads exist. Raises CatalogueUnusable.
+
+        What is done is told in its audit log as of `now`, unless it is not to have one.
+        """
         await asyncio.to_thread(warm, path)
         db = await asyncio.to_thread(schema.open_writer, path, payloads_exist)
         listings = await Listings.open(path)
         lookups = Lookups(path, listings.first)
-        return cls(path, Writer(db, lookups.cache.drop), lookups, listings, new_uuid)
+        writer = Writer(db, lookups.cache.drop, Teller(now) if is_audited else None)
+        return cls(path, writer, lookups, listings, new_uuid)
 
     async def close(self) -> None:
         self._lookups.close()
@@ -163,7 +176,7 @@ class SqliteCatalogue(SqliteReading):
         return await self._writer.write(names.withdraw, blob, published_by, at, until, self._new_uuid)
 
     async def rename_name(self, namespace: str, name: str, new_name: str) -> None:
-        await self._writer.write(names.rename, namespace, name, new_name)
+        await self._writer.write(infos.rename, namespace, name, new_name)
 
     async def update_name(
         self,
@@ -194,36 +207,6 @@ class SqliteCatalogue(SqliteReading):
         if info is None:
             raise NameNotFound(f"there is no name {namespace}/{name}")
         return info
-
-    # -- namespaces and tokens ----------------------------------------------------------------------------
-
-    async def ensure_namespace(self, name: str, now: datetime) -> Namespace:
-        return await self.update_namespace(name, {}, now)
-
-    async def update_namespace(self, name: str, changes: Mapping[str, object], now: datetime) -> Namespace:
-        at = micros(now)
-        await self._writer.write(accounts.update_namespace, name, changes, at)
-        namespace = await self.namespace(name)
-        assert namespace is not None  # namespaces are never deleted
-        return namespace
-
-    async def add_token(self, token: Token, secret_hash: bytes) -> None:
-        await self._writer.write(accounts.add_token, token, secret_hash)
-
-    async def revoke_token(self, uuid: UUID, now: datetime) -> None:
-        at = micros(now)
-        await self._writer.write(accounts.revoke_token, uuid, at)
-
-    async def set_named_key(self, key: NamedKey, token: Token, secret_hash: bytes) -> None:
-        await self._writer.write(accounts.set_named_key, key, token, secret_hash)
-
-    async def remove_named_key(self, namespace: str, name: str, now: datetime) -> None:
-        at = micros(now)
-        await self._writer.write(accounts.remove_named_key, namespace, name, at)
-
-    async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
-        at = micros(now)
-        return await self._writer.write(accounts.add_signing_key, secret, at, revoke_older)
 
     # -- uploads ------------------------------------------------------------------------------------------
 

@@ -7,9 +7,10 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
+from casd.audit import Touched
 from casd.catalogue.sqlite import blobs, offline
 from casd.catalogue.sqlite.schema import read_only
-from casd.catalogue.sqlite.writer import EVERYTHING, Touched
+from casd.catalogue.sqlite.writer import EVERYTHING
 from casd.errors import InvalidInput
 from casd.model import Digest, Receipt
 

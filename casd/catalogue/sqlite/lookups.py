@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from casd.catalogue.sqlite.rows import Row
 from casd.catalogue.sqlite.schema import read_only
-from casd.catalogue.sqlite.writer import EVERYTHING, Touched, storage_error
+from casd.catalogue.sqlite.writer import EVERYTHING, storage_error
 
 CACHED = 65536  # values; a Blob is about 1 KiB with all it refers to
 WARM_LIMIT_BYTES = 512 << 20  # a catalogue of about a million blobs; reading it takes well under a second
@@ -49,7 +49,7 @@ class LRU:
         if len(self._values) > self._limit:
             self._values.popitem(last=False)
 
-    def drop(self, touched: Touched) -> None:
+    def drop(self, touched: set[object]) -> None:
         self.generation += 1
         if EVERYTHING in touched:
             self._values.clear()

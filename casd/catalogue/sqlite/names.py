@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from uuid import UUID
 
+from casd.audit import Touched, Verb
 from casd.catalogue.sqlite import blobs, uploads
 from casd.catalogue.sqlite.retention import first_kept
 from casd.catalogue.sqlite.rows import (
@@ -19,11 +20,12 @@ from casd.catalogue.sqlite.rows import (
     namespace_id,
     version_of,
 )
-from casd.catalogue.sqlite.writer import Touched
 from casd.catalogue.values import NO_GUARD, NO_NAMING
 from casd.errors import BlobNotFound, Conflict, Forbidden, NameNotFound, PreconditionFailed, VersionNotFound
 from casd.model import Digest, Guard, Naming, NewBlob, Receipt, Version, VersionRef
 
+SAME = "it had these bytes already"
+SELECT_CALLED = "SELECT n.name, m.name FROM name m JOIN namespace n ON n.id = m.namespace_id WHERE m.id = ?"
 COUNT_UP = """
 INSERT INTO name_counter (namespace_id, name, last_number, last_created_at) VALUES (:namespace, :name, 1, :now)
 ON CONFLICT (namespace_id, name) DO UPDATE SET
@@ -47,14 +49,6 @@ SELECT n.name, m.name, v.number,
   EXISTS (SELECT 1 FROM version w WHERE w.name_id = m.id AND w.number < v.number AND w.blob_id IS NOT NULL)
 FROM blob b JOIN version v ON v.blob_id = b.id JOIN name m ON m.id = v.name_id JOIN namespace n ON n.id = m.namespace_id
 WHERE b.uuid = :blob LIMIT 2
-"""
-# What the new name's next version follows on: its own last one, or the highest that came along.
-MOVE_COUNTER = """
-INSERT INTO name_counter (namespace_id, name, last_number, last_created_at)
-SELECT namespace_id, :new, last_number, last_created_at FROM name_counter
-  WHERE namespace_id = :namespace AND name = :old
-ON CONFLICT (namespace_id, name) DO UPDATE SET
-  last_number = last_number + excluded.last_number, last_created_at = max(last_created_at, excluded.last_created_at)
 """
 
 
@@ -83,6 +77,7 @@ def publish(
     same = newest_with(db, new.namespace, name, receipt.digest) if naming.unless_same else None
     if same is not None and same.blob is not None:
         uploads.finish(db, finishes, same.blob.uuid, receipt, same.number)
+        tell_version(touched, Verb.NAME_PUBLISH, same, SAME)
         describe(db, touched, new.namespace, name, naming)
         return same
     check_adds(db, new.namespace, name, naming)
@@ -90,7 +85,13 @@ def publish(
     version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
     describe(db, touched, new.namespace, name, naming)
     uploads.finish(db, finishes, new.uuid, receipt, version.number)
+    tell_version(touched, Verb.NAME_PUBLISH, version)
     return version
+
+
+def tell_version(touched: Touched, verb: Verb, version: Version, note: str | None = None) -> None:
+    blob = None if version.blob is None else version.blob.uuid
+    touched.tell(verb, namespace=version.namespace, name=version.name, version=version.number, blob=blob, note=note)
 
 
 def bind(
@@ -113,6 +114,7 @@ def bind(
     same = newest_with(db, new.namespace, name, blobs.blob_by_id(db, blob_id).digest) if naming.unless_same else None
     if same is not None:
         describe(db, touched, new.namespace, name, naming)
+        tell_version(touched, Verb.NAME_BIND, same, SAME)
         return same
     check_adds(db, new.namespace, name, naming)
     owner, payload_id, content_type, filename = db.execute(
@@ -123,6 +125,7 @@ def bind(
         blob_id = blobs.insert_blob(db, copy, namespace, payload_id, False, now)
     version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
     describe(db, touched, new.namespace, name, naming)
+    tell_version(touched, Verb.NAME_BIND, version, f"of blob {blob}")
     return version
 
 
@@ -199,7 +202,7 @@ def check_adds(db: sqlite3.Connection, namespace: str, name: str, naming: Naming
 def retain(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> int:
     """Remove what the rules do not keep; returns how many versions that were."""
     oldest = first_kept(db, name_id, now)
-    return drop_versions(db, touched, name_id, "number < ?", oldest, now, keep_until) if oldest else 0
+    return drop_versions(db, touched, name_id, "number < ?", oldest, now, keep_until, "retention") if oldest else 0
 
 
 def retain_all(db: sqlite3.Connection, touched: Touched, name_ids: Sequence[int], now: int, keep_until: int) -> int:
@@ -208,15 +211,24 @@ def retain_all(db: sqlite3.Connection, touched: Touched, name_ids: Sequence[int]
 
 
 def drop_versions(
-    db: sqlite3.Connection, touched: Touched, name_id: int, which: str, value: int, now: int, keep_until: int
+    db: sqlite3.Connection,
+    touched: Touched,
+    name_id: int,
+    which: str,
+    value: int,
+    now: int,
+    keep_until: int,
+    why: str | None = None,
 ) -> int:
     """Delete the name's versions for which `which`, a condition on one value, holds; returns how many."""
     gone = db.execute(
-        f"DELETE FROM version WHERE name_id = ? AND {which} RETURNING blob_id", (name_id, value)
+        f"DELETE FROM version WHERE name_id = ? AND {which} RETURNING number, blob_id", (name_id, value)
     ).fetchall()
-    for (blob_id,) in gone:
-        if blob_id is not None:
-            blobs.release_by_version(db, touched, blob_id, now, keep_until)
+    namespace, name = db.execute(SELECT_CALLED, (name_id,)).fetchone() if gone else ("", b"")
+    for number, blob_id in sorted(gone):
+        uuid = None if blob_id is None else blobs.release_by_version(db, touched, blob_id, now, keep_until)
+        about = {"namespace": namespace, "name": bytes(name).decode("utf-8")}
+        touched.tell(Verb.VERSION_REMOVE, **about, version=number, blob=uuid, note=why)
     return len(gone)
 
 
@@ -253,7 +265,9 @@ def hide(
     if latest is None or latest.is_marker:
         raise NameNotFound(f"there is no name {namespace}/{name}")
     check_guard(db, guard, namespace, name)
-    return add_version(db, touched, namespace, name, None, published_by, now, now, new_uuid)
+    marker = add_version(db, touched, namespace, name, None, published_by, now, now, new_uuid)
+    tell_version(touched, Verb.NAME_HIDE, marker)
+    return marker
 
 
 def remove_version(
@@ -297,35 +311,10 @@ def withdraw(
     ((namespace, name, number, is_newest, has_older),) = holders
     name = bytes(name).decode("utf-8")
     if is_newest and has_older:  # the marker first: the name is never seen with an older version as its newest
-        add_version(db, touched, namespace, name, None, published_by, now, keep_until, new_uuid)
+        marker = add_version(db, touched, namespace, name, None, published_by, now, keep_until, new_uuid)
+        tell_version(touched, Verb.NAME_HIDE, marker)
     remove_version(db, touched, namespace, name, number, now, keep_until)
     return VersionRef(namespace, name, number)
-
-
-def rename(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, new_name: str) -> None:
-    latest = newest(db, namespace, name)
-    if latest is None or latest.is_marker:
-        raise NameNotFound(f"there is no name {namespace}/{name}")
-    if name == new_name:
-        return
-    if newest(db, namespace, new_name) is not None:
-        raise Conflict(f"{namespace}/{new_name} is there already, or hidden: remove or purge it, or take another name")
-    name_id = id_of(db, namespace, name)
-    touched.update({(namespace, name), (namespace, new_name)})
-    values = {"id": name_id, "namespace": namespace_id(db, namespace), "old": name.encode(), "new": new_name.encode()}
-    used = db.execute(
-        "SELECT last_number FROM name_counter WHERE namespace_id = :namespace AND name = :new", values
-    ).fetchone()
-    if used is not None:
-        shift_numbers(db, name_id, used[0])
-    db.execute(MOVE_COUNTER, values)
-    db.execute("UPDATE name SET name = :new WHERE id = :id", values)
-
-
-def shift_numbers(db: sqlite3.Connection, name_id: int, by: int) -> None:
-    """Each version's number is `by` higher, in two steps: SQLite checks that they are unique row by row."""
-    db.execute("UPDATE version SET number = -number WHERE name_id = ?", (name_id,))
-    db.execute("UPDATE version SET number = :by - number WHERE name_id = :id", {"by": by, "id": name_id})
 
 
 def undelete(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, now: int, keep_until: int) -> Version:
@@ -338,6 +327,7 @@ def undelete(db: sqlite3.Connection, touched: Touched, namespace: str, name: str
         remove_version(db, touched, namespace, name, latest.number, now, keep_until)
         latest = newest(db, namespace, name)
         assert latest is not None  # a name without a version that has a blob is gone, and was not found
+    tell_version(touched, Verb.NAME_UNDELETE, latest)
     return latest
 
 
@@ -353,8 +343,9 @@ def purge(
     name_id = id_of(db, namespace, name)
     check_guard(db, guard, namespace, name)
     touched.add((namespace, name))
-    drop_versions(db, touched, name_id, "number >= ?", 0, now, keep_until)
+    drop_versions(db, touched, name_id, "number >= ?", 0, now, keep_until, "purge")
     db.execute("DELETE FROM name WHERE id = ?", (name_id,))
+    touched.tell(Verb.NAME_PURGE, namespace=namespace, name=name)
 
 
 def purge_hidden(

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from uuid import UUID
 
+from casd.audit import Touched
 from casd.catalogue.sqlite import blobs, offline, schema
 from casd.catalogue.sqlite.copying import copy_catalogue
 from casd.catalogue.sqlite.invariants import INVARIANTS, Invariant, breaches, define_functions, mend
@@ -144,7 +145,7 @@ class StoppedCatalogue:
         self._db.execute("BEGIN IMMEDIATE")
         try:
             until = micros(now + MENDED_KEEP)
-            blobs.store_payload(self._db, set(), receipt, micros(now), until)
+            blobs.store_payload(self._db, Touched(), receipt, micros(now), until)
             self._db.execute(
                 "UPDATE payload SET size = ?, sha256 = ?, xxh3_128 = ? WHERE digest = ?",
                 (receipt.size, receipt.sha256, receipt.xxh3_128, receipt.digest.raw),
@@ -161,7 +162,7 @@ class StoppedCatalogue:
             self._db.execute(
                 "INSERT OR IGNORE INTO namespace (name, created_at) VALUES (?, ?)", (new.namespace, micros(now))
             )
-        blobs.add_blob(self._db, set(), new, receipt, micros(now), micros(now + MENDED_KEEP), None)
+        blobs.add_blob(self._db, Touched(), new, receipt, micros(now), micros(now + MENDED_KEEP), None)
 
     def flush(self) -> None:
         if self._db.in_transaction:

@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from typing import Any
 from uuid import UUID
 
+from casd.audit import Touched, Verb
 from casd.catalogue.sqlite.rows import Row, in_list, micros, namespace_id, time_of
-from casd.catalogue.sqlite.writer import Touched
 from casd.errors import TooManyUploads, UploadNotFound
 from casd.model import ByteRange, Digest, Receipt, Upload, UploadPart
 
@@ -136,6 +136,7 @@ def add(db: sqlite3.Connection, touched: Touched, upload: Upload, limit_per_toke
             joins_in(upload.joins),
         ),
     )
+    touched.tell(Verb.UPLOAD_CREATE, namespace=upload.namespace, name=upload.name, subject=f"upload {upload.uuid}")
     return upload
 
 
@@ -225,5 +226,13 @@ def finish(db: sqlite3.Connection, uuid: UUID | None, blob: UUID, receipt: Recei
 
 
 def remove(db: sqlite3.Connection, touched: Touched, uuid: UUID) -> None:
-    if not db.execute("DELETE FROM upload WHERE uuid = ?", (uuid.bytes,)).rowcount:
+    gone = db.execute(
+        "DELETE FROM upload WHERE uuid = ? RETURNING namespace_id, name, blob_uuid", (uuid.bytes,)
+    ).fetchone()
+    if gone is None:
         raise UploadNotFound(f"there is no upload {uuid}")
+    namespace, name, blob = gone
+    if blob is None:  # of one that became a blob this only forgets how
+        (namespace,) = db.execute("SELECT name FROM namespace WHERE id = ?", (namespace,)).fetchone()
+        name = None if name is None else bytes(name).decode("utf-8")
+        touched.tell(Verb.UPLOAD_DELETE, namespace=namespace, name=name, subject=f"upload {uuid}")

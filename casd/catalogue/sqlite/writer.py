@@ -22,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+from casd.audit import Touched
+from casd.catalogue.sqlite.audit import Stamp, Teller
 from casd.distribution import Distribution
 from casd.errors import CasdError, StorageFailed, StorageFull
 
@@ -36,8 +38,7 @@ IDLE_CHECKPOINT_S = 2.0  # a quiet writer folds the WAL back, so that it never g
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Touched = set[object]  # keys of cached look-ups that an operation made stale; EVERYTHING among them means all
-EVERYTHING: object = object()
+EVERYTHING: object = object()  # among the keys that an operation touched it means all
 
 
 @dataclass(slots=True)
@@ -46,7 +47,8 @@ class Operation:
 
     run: Callable[[sqlite3.Connection, Touched], Any]
     future: asyncio.Future[Any]
-    touched: Touched = field(default_factory=set)
+    stamp: Stamp | None  # None: nothing is told
+    touched: Touched = field(default_factory=Touched)
     result: Any = None
     error: BaseException | None = None
 
@@ -70,9 +72,15 @@ class Commits:
 class Writer:
     """Runs operations one after the other, in the order in which `write` was called."""
 
-    def __init__(self, db: sqlite3.Connection, on_commit: Callable[[Touched], None]) -> None:
-        """`db` is this writer's alone. `on_commit` is called on the loop before any caller learns of the commit."""
+    def __init__(
+        self, db: sqlite3.Connection, on_commit: Callable[[set[object]], None], teller: Teller | None = None
+    ) -> None:
+        """`db` is this writer's alone. `on_commit` is called on the loop before any caller learns of the commit.
+
+        What operations tell is written down by `teller`, in their transaction.
+        """
         self._db = db
+        self._teller = teller
         self._on_commit = on_commit
         self._loop = asyncio.get_running_loop()
         self._queue: queue.SimpleQueue[Operation | None] = queue.SimpleQueue()
@@ -92,7 +100,8 @@ class Writer:
         """
         if self._is_closed:
             raise StorageFailed("the catalogue is closed")
-        operation = Operation(lambda db, touched: run(db, touched, *args, **more), self._loop.create_future())
+        stamp = self._teller.stamp() if self._teller is not None else None
+        operation = Operation(lambda db, touched: run(db, touched, *args, **more), self._loop.create_future(), stamp)
         self._queue.put(operation)
         result: R = await operation.future
         return result
@@ -169,6 +178,8 @@ class Writer:
         self._db.execute("SAVEPOINT operation")
         try:
             operation.result = operation.run(self._db, operation.touched)
+            if self._teller is not None and operation.stamp is not None:
+                self._teller.write(self._db, operation.stamp, operation.touched.deeds)
         except sqlite3.Error as error:
             if not self._db.in_transaction:  # SQLite has rolled everything back by itself: the whole batch fails
                 raise
@@ -202,7 +213,7 @@ class Writer:
 
     def _deliver(self, batch: list[Operation], took_s: float, is_failed: bool) -> None:
         self.commits.add(len(batch), took_s, is_failed)
-        touched: Touched = set()
+        touched: set[object] = set()
         for operation in batch:
             touched |= operation.touched
         self._on_commit(touched)

@@ -8,6 +8,7 @@ with 404: whether a key or a name is one is for the handlers to say.
 from casd.dialects.native import (
     about,
     accounts,
+    audit,
     backups,
     blobs,
     describing,
@@ -73,6 +74,7 @@ NATIVE = Dialect(
         Route("GET", "/v1/quarantine", quarantine.listing, about=about.upkeep.LIST_QUARANTINE),
         Route("GET", "/v1/quarantine/{id:[^/]+}", quarantine.show, about=about.upkeep.QUARANTINED),
         Route("DELETE", "/v1/quarantine/{id:[^/]+}", quarantine.purge, about=about.upkeep.PURGE_QUARANTINED),
+        Route("GET", "/v1/audit", audit.listing, about=about.audit.LISTING),
         Route("GET", "/v1/status", service.status, about=about.service.STATUS),
         Route("GET", "/v1/samples", watching.samples, about=about.service.SAMPLES),
         Route("POST", "/v1/backups", backups.begin, about=about.upkeep.BEGIN_BACKUP),

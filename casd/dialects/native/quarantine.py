@@ -4,10 +4,11 @@ from typing import Any
 
 from aiohttp import web
 
+from casd.audit import Deed, Verb
 from casd.dialects.native.render import blob_json, page_json
 from casd.quarantine import Entry, Quarantine
 from casd.web.answers import json_response, time_text
-from casd.web.keys import principal_of, store_of
+from casd.web.keys import TRAIL, principal_of, store_of
 from casd.web.query import check_parameters, cursor, decode, is_flagged, page_limit, raw_segments
 
 BLOBS_SHOWN = 100
@@ -32,6 +33,7 @@ async def purge(request: web.Request) -> web.StreamResponse:
     quarantine = quarantine_of(request)
     check_parameters(request, "force")
     await quarantine.purge(id_of(request), force=is_flagged(request, "force"))
+    await request.app[TRAIL].done(Deed(Verb.QUARANTINE_PURGE, subject=id_of(request)))
     return web.Response(status=204)
 
 

@@ -12,7 +12,7 @@ from casd.model import SigningKey, checked_name, checked_namespace
 from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
 from casd.web.bodies import checked
-from casd.web.keys import ORIGINS, principal_of, store_of
+from casd.web.keys import ORIGINS, TRAIL, principal_of, store_of
 from casd.web.links import link_end
 from casd.web.query import decode, digest_in_path, is_flagged, uuid_in_path
 from casd.web.receive import read_json
@@ -29,6 +29,7 @@ async def add(request: web.Request) -> web.StreamResponse:
     await check_readable(store, principal, target)
     base = request.app[ORIGINS].base_url(request)
     url = base + await sign(store, principal.token, READ, target, ends_at)
+    request.app[TRAIL].signed(decode(target.url.partition("?")[0]))
     return json_response({"url": url, "expires_at": time_text(ends_at)})
 
 

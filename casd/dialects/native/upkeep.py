@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from casd.audit import Deed, Verb
 from casd.catalogue.values import Expired
 from casd.collection import CollectionReport
 from casd.dialects.native.bodies import RepairRequest
@@ -15,7 +16,7 @@ from casd.scrub import ScrubReport
 from casd.upkeep import AnyReport, Run
 from casd.web.answers import json_response, time_text
 from casd.web.bodies import checked
-from casd.web.keys import UPKEEP, principal_of
+from casd.web.keys import TRAIL, UPKEEP, principal_of
 from casd.web.query import check_parameters, is_flagged
 from casd.web.receive import read_json
 
@@ -26,6 +27,7 @@ async def expire(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     check_parameters(request, "dry_run")
     report = await request.app[UPKEEP].expire(dry_run=is_flagged(request, "dry_run"))
+    await told(request, "expire")
     return json_response(report_json(report))
 
 
@@ -35,6 +37,7 @@ async def collect_garbage(request: web.Request) -> web.StreamResponse:
     report = await request.app[UPKEEP].collect_garbage(
         force=is_flagged(request, "force"), dry_run=is_flagged(request, "dry_run")
     )
+    await told(request, "collect-garbage")
     return json_response(report_json(report))
 
 
@@ -42,6 +45,7 @@ async def scrub(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     check_parameters(request, "dry_run", "deep")
     report = await request.app[UPKEEP].scrub(deep=is_flagged(request, "deep"), dry_run=is_flagged(request, "dry_run"))
+    await told(request, "scrub")
     return json_response(report_json(report))
 
 
@@ -50,7 +54,15 @@ async def repair(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     check_parameters(request)
     digests = digests_in(await read_json(request)) if request.body_exists else None
-    return json_response(report_json(await request.app[UPKEEP].repair(digests)))
+    report = await request.app[UPKEEP].repair(digests)
+    await told(request, "repair")
+    return json_response(report_json(report))
+
+
+async def told(request: web.Request, kind: str) -> None:
+    """The audit log has it that somebody wanted this."""
+    note = ", ".join(name for name in ("dry_run", "force", "deep") if is_flagged(request, name))
+    await request.app[TRAIL].done(Deed(Verb.UPKEEP_RUN, subject=kind, note=note or None))
 
 
 def digests_in(body: dict[str, Any]) -> list[Digest]:

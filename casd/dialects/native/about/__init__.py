@@ -3,6 +3,6 @@
 They name models by their full path: the package above imports these while it is not whole yet.
 """
 
-from casd.dialects.native.about import accounts, blobs, names, payloads, service, upkeep
+from casd.dialects.native.about import accounts, audit, blobs, names, payloads, service, upkeep
 
-__all__ = ["accounts", "blobs", "names", "payloads", "service", "upkeep"]
+__all__ = ["accounts", "audit", "blobs", "names", "payloads", "service", "upkeep"]

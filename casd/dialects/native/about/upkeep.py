@@ -80,9 +80,9 @@ END_BACKUP = Operation(
     "endBackup",
     "Backups",
     "End a backup",
-    (Answer(204, "It is over, or was not there."),),
+    (Answer(204, "It is over."),),
     "For admins.",
-    errors=(*ADMINS, errors.NotFound),
+    errors=(*ADMINS, errors.PinNotFound, errors.NotFound),
 )
 LIST_QUARANTINE = Operation(
     "listQuarantine",
