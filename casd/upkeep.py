@@ -82,7 +82,7 @@ class Upkeep:
         self._running: dict[object, asyncio.Task[Any]] = {}
         self.scrubs_awaited = 0  # callers that wait for one
         self.last_runs: dict[str, Run] = {}  # by kind
-        self.histories: defaultdict[str, History] = defaultdict(History)  # by kind
+        self._histories: defaultdict[str, History] = defaultdict(History)  # by kind
 
     async def expire(self, *, scan: bool = True, dry_run: bool = False) -> Expired:
         """What was ended; with `dry_run` what would have been. `scan` also looks at the versions of every name."""
@@ -183,7 +183,7 @@ class Upkeep:
         """The run, remembered as the last of its kind; a dry one has none."""
         run, history = Run(self._now(), so_far=so_far), History()
         if kind is not None:
-            self.last_runs[kind], history = run, self.histories[kind]
+            self.last_runs[kind], history = run, self._histories[kind]
         try:
             run.report = report = await start()
             history.done, history.last_done_at = history.done + 1, self._now()
@@ -197,6 +197,18 @@ class Upkeep:
         finally:
             run.ended_at, run.so_far = self._now(), None
         return report
+
+    def history(self, kind: str) -> History:
+        """What the runs of that kind did, with what one under way has done so far."""
+        found = replace(self._histories[kind], sums=Counter(self._histories[kind].sums))
+        run = self.last_runs.get(kind)
+        if run is not None and run.so_far is not None:
+            found.add(run.so_far())
+        return found
+
+    def is_running(self, kind: str) -> bool:
+        run = self.last_runs.get(kind)
+        return run is not None and run.ended_at is None
 
     async def close(self) -> None:
         """Cancel what is under way; a removal that has begun ends whole."""

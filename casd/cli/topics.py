@@ -19,6 +19,7 @@ TOPICS = (
     "integrity",
     "operations",
     "proxy",
+    "metrics",
     "quarantine",
     "backup",
     "fsck",

