@@ -10,10 +10,13 @@ import hmac
 import secrets
 
 from casd import auth
+from casd.errors import Overloaded
 from casd.model import NamedKey, Role, Token
 from casd.store import BlobStore
 
-HASHES_AT_ONCE = 2  # 16 MiB and a core each: whoever guesses keeps nobody but other guessers waiting
+# 16 MiB and 0.2 s of a core each: one at a time, so that who guesses keeps nobody but other guessers waiting, and those
+# who wait are so few that each is answered before its client gives up.
+WAITING = 32
 SALT_BYTES = 16
 
 
@@ -22,7 +25,8 @@ class NamedKeys:
 
     def __init__(self, store: BlobStore) -> None:
         self._store = store
-        self._slots = asyncio.Semaphore(HASHES_AT_ONCE)
+        self._turn = asyncio.Lock()
+        self._waiting = 0
 
     async def set(self, namespace: str, name: str, key: str, role: Role) -> NamedKey:
         """The key is good from now on, and one that had the name is not. Raises NamespaceNotFound."""
@@ -37,9 +41,12 @@ class NamedKeys:
         return named
 
     async def token(self, namespace: str, key: str) -> Token | None:
-        """The token that the key speaks for; None if it is no key of the namespace."""
+        """The token that the key speaks for; None if it is no key of the namespace. Raises Overloaded.
+
+        It takes as long where there are no keys, or no such namespace: how long would tell which there are.
+        """
         known = await self._store.catalogue.named_keys(namespace)
-        for salt in {one.salt for one in known}:
+        for salt in {one.salt for one in known} or {bytes(SALT_BYTES)}:
             hash = await self._hash(key, salt)
             for one in known:
                 if one.salt == salt and hmac.compare_digest(one.hash, hash):
@@ -47,5 +54,11 @@ class NamedKeys:
         return None
 
     async def _hash(self, key: str, salt: bytes) -> bytes:
-        async with self._slots:
-            return await asyncio.to_thread(auth.key_hash, key, salt)
+        if self._waiting >= WAITING:
+            raise Overloaded("too many keys are being compared already: ask again in a few seconds")
+        self._waiting += 1
+        try:
+            async with self._turn:
+                return await asyncio.to_thread(auth.key_hash, key, salt)
+        finally:
+            self._waiting -= 1

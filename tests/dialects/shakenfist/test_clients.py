@@ -220,7 +220,7 @@ result = [outcome(wrong.get_blob, absent), outcome(nowhere.get_blob, absent), ou
 
     assert client.result(code, absent=absent) == [
         ["UnauthenticatedException", 401],
-        ["UnauthenticatedException", 404],  # of the log-in, whose status it shows
+        ["UnauthenticatedException", 401],  # of the log-in, whose status it shows
         ["ResourceNotFoundException", 404],
         ["ResourceNotFoundException", 404],
         ["ResourceNotFoundException", 404],
