@@ -1,4 +1,4 @@
-"""Where clients that others wrote are installed: each in an environment of its own, made once and kept between runs."""
+"""Where what others wrote is installed: each in an environment of its own, made once and kept between runs."""
 
 import fcntl
 import hashlib
@@ -54,4 +54,37 @@ def fill(home: Path, installs: Sequence[Pip]) -> None:
         done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
         if done.returncode:
             skip_loudly(f"a client could not be installed: pip install {' '.join(arguments)}\n{done.stderr[-2000:]}")
+    (home / READY).touch()
+
+
+@pytest.fixture(scope="session")
+def npm_environment(pytestconfig: pytest.Config) -> Callable[..., Path]:
+    """Makes the folder whose node_modules has the packages, each with its version, as `npm install` takes them."""
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("clients")
+
+    def make(*packages: str) -> Path:
+        home = folder / "-".join(package.replace("@", "-") for package in packages)
+        with (folder / f"{home.name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (home / READY).exists():
+                if not TEST_ALL:
+                    pytest.skip(f"{', '.join(packages)} is installed with CASD_TEST_ALL=1")
+                shutil.rmtree(home, ignore_errors=True)
+                home.mkdir()
+                npm_install(home, packages)
+        return home
+
+    return make
+
+
+def npm_install(home: Path, packages: Sequence[str]) -> None:
+    npm = shutil.which("npm")
+    if npm is None:
+        skip_loudly("npm is not installed")
+    options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
+    command = [str(npm), "install", "--prefix", str(home), *options, *packages]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S)
+    if done.returncode:
+        skip_loudly(f"npm cannot install {', '.join(packages)}: {done.stderr[-500:]}")
     (home / READY).touch()

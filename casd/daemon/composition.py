@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from casd import folder
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, SourceKind
+from casd.console import CONSOLE
 from casd.daemon.data_folder import announced, ensure_admin_token, ensure_signing_key
 from casd.daemon.descriptors import OWN_DESCRIPTORS, affordable_connections, without_traceback
 from casd.daemon.listening import bound_listeners, listening
@@ -43,7 +44,7 @@ from casd.web.sources import HttpSource
 from casd.web.traffic import Traffic
 from casd.web.transmit import Transmitter
 
-DIALECTS = (NATIVE, TUS, DEEPLAKE, DATAPANE, CRAFTAI, SHAKENFIST)
+DIALECTS = (NATIVE, TUS, CONSOLE, DEEPLAKE, DATAPANE, CRAFTAI, SHAKENFIST)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Where shared objects stand: typed keys of the application and of a request."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -48,6 +49,8 @@ ORIGINS = web.AppKey("origins", Origins)
 LIMITS = web.AppKey("limits", Limits)
 TRAIL = web.AppKey("trail", Trail)
 STARTED_AT = web.AppKey("started_at", datetime)
+# What browsers get at `/`.
+FRONT_PAGE: web.AppKey[Callable[[web.Request], Awaitable[web.StreamResponse]]] = web.AppKey("front_page")
 WORDS: web.AppKey[tuple[str, ...]] = web.AppKey("words", tuple)  # of all dialects, for `GET /`
 
 PRINCIPAL: web.RequestKey[Any] = web.RequestKey("principal", object)  # a Principal, or None for nobody in particular

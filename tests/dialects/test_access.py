@@ -34,6 +34,7 @@ Key = tuple[str, str]  # method and path, as `plain` writes it
 # No credential is looked at here. Each has its reason.
 OPEN = {
     ("GET", "/"): "Shaken Fist's client looks for capabilities before it logs in; says nothing of what is stored",
+    ("GET", "/console/{path}"): "the console's own files, which are the same for all; it shows what its token may read",
     ("GET", "/healthz"): "whoever watches the daemon has no token",
     ("GET", "/readyz"): "the same",
     ("GET", "/openapi.json"): "how to ask, not what is stored",
@@ -522,7 +523,7 @@ def check_refused(answer: Answer, dialect: Dialect, path: str, status: int) -> N
         assert answer["Content-Type"] == "application/xml; charset=utf-8"
         assert told["Code"] == XML_CODES[status]
         return
-    if dialect.name in ("native", "tus"):
+    if dialect.name in ("native", "tus", "console"):
         assert answer.code
         assert answer["Tus-Resumable"] == ("1.0.0" if dialect.name == "tus" else None)
         return

@@ -6,6 +6,7 @@ import pytest
 
 from tests.conftest import Daemon
 from tests.environments import client_environment as client_environment
+from tests.environments import npm_environment as npm_environment
 
 
 @pytest.fixture(scope="session")

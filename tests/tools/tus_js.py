@@ -1,17 +1,15 @@
 """tus-js-client, unmodified, in a folder of its own that npm fills once; each run of it is a process of node."""
 
 import asyncio
-import fcntl
 import json
-import shutil
-import subprocess
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
-from tests.conftest import TEST_ALL, Daemon, skip_loudly
+from tests.conftest import Daemon
 from tests.tools.shop import PATIENCE_S, tool
 
 PACKAGE = "tus-js-client@4.3.1"
@@ -51,24 +49,9 @@ upload.findPreviousUploads().then((previous) => {
 
 
 @pytest.fixture(scope="session")
-def tus_js(pytestconfig: pytest.Config) -> Path:
-    """The folder whose node_modules has it. Made once, by whichever test process comes first."""
-    assert pytestconfig.cache is not None
-    folder = pytestconfig.cache.mkdir("clients") / PACKAGE.replace("@", "-")
-    with folder.with_suffix(".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "ready").exists():
-            if not TEST_ALL:
-                pytest.skip(f"{PACKAGE} is installed with CASD_TEST_ALL=1")
-            shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir()
-            options = ["--no-save", "--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--silent"]
-            npm = [tool("npm"), "install", "--prefix", folder, *options, PACKAGE]
-            done = subprocess.run(npm, capture_output=True, text=True, timeout=300)
-            if done.returncode:
-                skip_loudly(f"{PACKAGE} cannot be installed: {done.stderr[-500:]}")
-            (folder / "ready").touch()
-    return folder
+def tus_js(npm_environment: Callable[..., Path]) -> Path:
+    """The folder whose node_modules has it."""
+    return npm_environment(PACKAGE)
 
 
 @dataclass

@@ -98,11 +98,12 @@ class Version(AnswerBody):
     version: int = Field(ge=1)
     blob: Blob | None = Field(description="null in a delete marker")
     created_at: Time
+    published_by: str | None = Field(description="a token's name; null where none is known")
     deleted: bool = Field(description="true in a delete marker")
 
 
 class Versions(AnswerBody):
-    """A page of versions, the newest first."""
+    """A page of versions, the oldest first."""
 
     items: list[Version]
     next: Cursor

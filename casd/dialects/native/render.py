@@ -74,6 +74,7 @@ def version_json(version: Version) -> dict[str, Any]:
         "version": version.number,
         "blob": None if version.view is None else blob_json(version.view),
         "created_at": time_text(version.created_at),
+        "published_by": version.published_by,
         "deleted": version.is_marker,
     }
 

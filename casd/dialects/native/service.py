@@ -11,7 +11,7 @@ from casd.errors import CasdError, StorageFull
 from casd.judging import Verdict
 from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
-from casd.web.keys import STARTED_AT, TRANSMITTER, UPLOADS, WORDS, principal_of, store_of
+from casd.web.keys import FRONT_PAGE, STARTED_AT, TRANSMITTER, UPLOADS, WORDS, principal_of, store_of
 from casd.web.traffic import TRAFFIC
 
 log = logging.getLogger(__name__)
@@ -26,8 +26,14 @@ Capabilities, for clients that look for them here:
 
 
 async def root(request: web.Request) -> web.StreamResponse:
-    words = "".join(f"{word}\n" for word in request.app[WORDS])
-    return web.Response(text=ROOT + words, headers={"Cache-Control": "no-cache"})
+    """The console where HTML is asked for by its name, and for all others the words: clients send `*/*`, or nothing."""
+    if "text/html" in request.headers.get("Accept", "").lower():
+        response = await request.app[FRONT_PAGE](request)
+    else:
+        words = "".join(f"{word}\n" for word in request.app[WORDS])
+        response = web.Response(text=ROOT + words, headers={"Cache-Control": "no-cache"})
+    response.headers["Vary"] = "Accept, Accept-Encoding"
+    return response
 
 
 async def healthz(request: web.Request) -> web.StreamResponse:

@@ -12,7 +12,13 @@ ROOT = Operation(
     "root",
     TAG,
     "Say what this is",
-    (Answer(200, "A few lines, and the words that clients of other products look for.", media=("text/plain",)),),
+    (
+        Answer(
+            200,
+            "A few lines, and the words that clients of other products look for; the console where HTML is asked for.",
+            media=("text/plain", "text/html"),
+        ),
+    ),
 )
 HEALTHZ = Operation("healthz", TAG, "Is the daemon alive?", (Answer(200, "It is.", models.Health),))
 READYZ = Operation(
