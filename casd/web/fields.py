@@ -1,6 +1,7 @@
 """Header fields, path elements and parameters that many operations share, described."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from casd.web.operation import Parameter, Schema
 from casd.web.query import PAGE_DEFAULT, PAGE_LIMIT
@@ -12,15 +13,20 @@ A_DIGEST = (
 )
 A_REPR_DIGEST = "sha-512=:3a81oZNherrMQXNJriBBMRLm+k6JqX6iCp7u5ktV05ohkpkqJ0/BqDa6PCOj/uu9RU1EI2Q86A4qmslPpUyknw==:"
 
+NO_CONTROLS = "^[^\\x00-\\x1f\\x7f-\\x9f]+$"
+
 TEXT: Schema = {"type": "string"}
 NUMBER: Schema = {"type": "integer", "minimum": 0}
 FLAG: Schema = {"type": "string", "enum": ["0", "1"]}
+_SEGMENT = r"([^{c}./]|\.[^{c}./]|\.\.[^{c}/])[^{c}/]*".replace("{c}", r"\x00-\x1f\x7f-\x9f")  # not empty, "." or ".."
+NAME = f"^{_SEGMENT}(/{_SEGMENT})*$"
 HTTP_DATE: Schema = {"type": "string", "pattern": r"^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$"}
 TIME: Schema = {"type": "string", "format": "date-time"}
 UUID: Schema = {"type": "string", "format": "uuid"}
 SHA512: Schema = {"type": "string", "pattern": "^[0-9a-fA-F]{128}$"}
 NAMESPACE: Schema = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"}
-TAG: Schema = {"type": "string", "pattern": '^"[0-9a-f]{128}"$'}
+TAG: Schema = {"type": "string", "pattern": '^"[0-9a-f]{64,128}"$'}
+CLEAN: dict[str, Any] = {"type": "string", "pattern": NO_CONTROLS, "minLength": 1, "maxLength": 1024}
 SECONDS: Schema = {"type": "integer", "minimum": 1, "maximum": 3_162_240_000}
 
 # -- in answers -----------------------------------------------------------------------------------------------------
@@ -31,6 +37,7 @@ HEADERS: Mapping[str, tuple[str, Schema]] = {
     "Content-Location": ("Where exactly this version is, as a path of this daemon.", TEXT),
     "Casd-Blob": ("The UUID of the blob.", UUID),
     "Casd-Sha512": ("The SHA-512 of the blob's bytes, in hex.", SHA512),
+    "Casd-Upload": ("The UUID of the upload, which `Location` ends in.", UUID),
     "Casd-Lease-Until": ("Until then the bytes are kept, whatever happens to the blob.", TIME),
     "ETag": ("Strong: the SHA-512 of the whole payload, or of what else the body is.", TAG),
     "Last-Modified": ("When the blob or version was made.", HTTP_DATE),
@@ -67,12 +74,10 @@ PATHS: Mapping[str, Parameter] = {
         Parameter(
             "name",
             "A name: 1 to 1024 bytes of UTF-8, percent-encoded; a slash may stay, or be written `%2F`.",
-            {"type": "string", "minLength": 1, "maxLength": 1024},
+            CLEAN | {"pattern": NAME},
             example="images/debian.img",
         ),
-        Parameter(
-            "key", "A metadata key.", {"type": "string", "minLength": 1, "maxLength": 1024}, example="architecture"
-        ),
+        Parameter("key", "A metadata key, without control characters.", CLEAN, example="architecture"),
         Parameter("algorithm", "A checksum's kind.", {"type": "string", "enum": ["sha512", "sha256", "xxh3-128"]}),
         Parameter("id", "The id, as the listing tells it.", TEXT),
     )

@@ -63,6 +63,7 @@ TAGS = {
 # What any route can be refused with, beside what it says itself.
 ALWAYS: tuple[type[CasdError] | Refusal, ...] = (
     errors.InvalidInput,
+    Refusal(400, "unreadable-request", "The head is not HTTP/1.1 as casd reads it."),
     Refusal(405, "method-not-allowed", "The path does not take this method."),
     errors.UnknownExpectation,
     errors.StorageFailed,

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, ConfigDict, Field, JsonValue, model_validat
 from casd.errors import InvalidInput
 from casd.model import Role, checked_namespace
 from casd.web.bodies import RequestBody
+from casd.web.fields import NO_CONTROLS
 from casd.web.query import LONGEST_S
 from casd.web.receive import checked_text
 
@@ -16,6 +17,10 @@ REPAIR_LIMIT = 1000  # payloads that are named in one request
 FAR = 1 << 62  # what SQLite counts in, with room
 
 NAMESPACE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+SIGNABLE = (
+    "^/v1/(blobs/[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}/data|payloads/sha512/[0-9a-fA-F]{128}"
+    "|names/[A-Za-z0-9][A-Za-z0-9._-]{0,127}/[!-~]+)$"
+)
 EVERYBODY = "*"  # among readers: any token
 
 
@@ -41,7 +46,14 @@ class TokenRequest(RequestBody):
     """Whom a new token speaks for."""
 
     name: Annotated[
-        str, AfterValidator(_token_name), Field(description="what people call the token", min_length=1, max_length=255)
+        str,
+        AfterValidator(_token_name),
+        Field(
+            description="what people call the token",
+            min_length=1,
+            max_length=255,
+            json_schema_extra={"pattern": NO_CONTROLS},
+        ),
     ]
     role: str = Field(description=f"one of {', '.join(Role)}", json_schema_extra={"enum": [*Role]})
     namespaces: Annotated[
@@ -95,7 +107,7 @@ class SignRequest(RequestBody):
     path: str = Field(
         description="a path of this daemon, percent-encoded, such as /v1/blobs/<uuid>/data",
         max_length=6000,  # a request line of 8190 bytes carries it and the signature
-        json_schema_extra={"pattern": "^/v1/(blobs|payloads|names)/"},
+        json_schema_extra={"pattern": SIGNABLE},
     )
     expires_in: float = Field(description="the seconds that the link lives, at least 1", ge=1, le=LONGEST_S)
 

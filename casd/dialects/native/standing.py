@@ -41,7 +41,7 @@ class OpenUploads(AnswerBody):
 class Reads(AnswerBody):
     """What checking found since the start."""
 
-    blocks: Count
+    checked_blocks: Count
     mismatches: Count
     wrong_in_memory: Count
     judging: Count

@@ -6,7 +6,7 @@ from casd import errors
 from casd.dialects.tus.asking import CHECKSUMS, CHUNK_TYPE
 from casd.web.fields import NAMESPACE, NUMBER, PAGE, SHA512, TEXT
 from casd.web.models import AnswerBody, Count, Cursor, Sha512, Time
-from casd.web.operation import Answer, Body, Operation, Parameter, Refusal
+from casd.web.operation import Answer, Body, Link, Operation, Parameter, Refusal
 
 TAG = "Uploads"
 
@@ -47,11 +47,13 @@ CHECKSUM = Parameter(
     "Upload-Checksum",
     f"Of this request's bytes: one of {', '.join(CHECKSUMS)}, a space, and the digest in base64. Others are 460, and "
     "the offset stays where it was.",
-    TEXT,
+    {"type": "string", "pattern": "^(sha1 [A-Za-z0-9+/]{27}=|sha256 [A-Za-z0-9+/]{43}=|sha512 [A-Za-z0-9+/]{86}==)$"},
 )
 TOLD = ("Tus-Version", "Tus-Extension", "Tus-Max-Size", "Tus-Checksum-Algorithm")
 SENT = ("Upload-Length", "Upload-Defer-Length", "Upload-Metadata", "Upload-Concat")
 BECAME = ("Casd-Blob", "Casd-Sha512", "Content-Location")
+MADE = {"path.uuid": "$response.header.Casd-Upload"}
+HERE = {"path.uuid": "$request.path.uuid"}
 UNKNOWN = Refusal(412, "unknown-tus-version", "The request does not say `Tus-Resumable: 1.0.0`.")
 NO_UPLOAD = (UNKNOWN, errors.UploadNotFound, errors.NotFound, errors.UploadBusy)
 TAKING = (
@@ -93,8 +95,13 @@ CREATE = Operation(
         Answer(
             201,
             "Where to send the bytes.",
-            headers=("Location", "Tus-Resumable", "Upload-Expires"),
+            headers=("Location", "Casd-Upload", "Tus-Resumable", "Upload-Expires"),
             maybe=("Upload-Offset", *BECAME, "Casd-Lease-Until"),
+            links=(
+                Link("headUpload", MADE),
+                Link("appendUpload", MADE | {"header.Upload-Offset": "$response.header.Upload-Offset"}),
+                Link("terminateUpload", MADE),
+            ),
         ),
     ),
     f"""\
@@ -171,6 +178,11 @@ PATCH = Operation(
             "They are on disk. The answer to the last ones says what the upload became.",
             headers=("Tus-Resumable", "Upload-Expires", "Upload-Offset"),
             maybe=(*BECAME, "Casd-Lease-Until"),
+            links=(
+                Link("headUpload", HERE),
+                Link("appendUpload", HERE | {"header.Upload-Offset": "$response.header.Upload-Offset"}),
+                Link("terminateUpload", HERE),
+            ),
         ),
     ),
     headers=(

@@ -118,7 +118,9 @@ async def create(request: web.Request) -> web.StreamResponse:
         upload = await join(uploads, principal, new, driver)
     else:
         upload = await begin(request, concat)
-    return answer(201, {"Location": location(upload), **await outcome(request, upload)})
+    return answer(
+        201, {"Location": location(upload), "Casd-Upload": str(upload.uuid), **await outcome(request, upload)}
+    )
 
 
 async def begin(request: web.Request, concat: Concat) -> Upload:

@@ -4,21 +4,13 @@ import casd.dialects.native.bodies as bodies
 import casd.dialects.native.models as models
 from casd import errors
 from casd.web import representations
-from casd.web.fields import (
-    NAMESPACE,
-    NUMBER,
-    PAGE,
-    REPR_DIGEST,
-    SECONDS,
-    TEXT,
-    UUID,
-)
+from casd.web.fields import CLEAN, NAMESPACE, NUMBER, PAGE, REPR_DIGEST, SECONDS, TEXT, UUID
 from casd.web.operation import Answer, Body, Link, Operation, Parameter
 from casd.web.refusals import NO_BLOB, NO_NAMESPACE, SENDING, STORING
 
 TAG = "Blobs"
 DESCRIBED = (
-    Parameter("filename", "Told again in Content-Disposition.", TEXT, example="disk.img"),
+    Parameter("filename", "Told again in Content-Disposition.", CLEAN, example="disk.img"),
     Parameter("expires_in", "Seconds after which the blob's own hold ends.", SECONDS),
 )
 SOURCE = Parameter("blob", "Take the bytes of this blob, which is there; send no body then.", UUID)
@@ -76,7 +68,7 @@ LISTING = Operation(
     "listBlobs",
     TAG,
     "List blobs",
-    (Answer(200, "A page of blobs.", models.Blobs, links=(*links("$response.body#/items/0/uuid"),)),),
+    (Answer(200, "A page of blobs.", models.Blobs),),
     """\
     `metadata.K=V` (up to 16 of them) keeps those whose metadata `K` is the text `V`, or reads so as compact JSON.
     """,

@@ -3,7 +3,7 @@
 import casd.dialects.native.bodies as bodies
 import casd.dialects.native.models as models
 from casd import errors
-from casd.dialects.native.about.blobs import BLOCKS, links
+from casd.dialects.native.about.blobs import BLOCKS
 from casd.web import representations
 from casd.web.fields import A_DIGEST, PAGE
 from casd.web.operation import Answer, Body, Operation
@@ -50,7 +50,7 @@ BY_CHECKSUM = Operation(
     "findByChecksum",
     TAG,
     "Find blobs by checksum",
-    (Answer(200, "Blobs of your namespaces.", models.Blobs, links=links("$response.body#/items/0/uuid")),),
+    (Answer(200, "Blobs of your namespaces.", models.Blobs),),
     query=PAGE,
     path={"hex": {"type": "string", "pattern": "^([0-9a-fA-F]{128}|[0-9a-fA-F]{64}|[0-9a-fA-F]{32})$"}},
 )

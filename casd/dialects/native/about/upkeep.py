@@ -88,17 +88,7 @@ LIST_QUARANTINE = Operation(
     "listQuarantine",
     "Quarantine",
     "List what is in quarantine",
-    (
-        Answer(
-            200,
-            "A page of entries.",
-            models.QuarantinedPage,
-            links=(
-                Link("getQuarantined", {"path.id": "$response.body#/items/0/id"}),
-                Link("purgeQuarantined", {"path.id": "$response.body#/items/0/id"}),
-            ),
-        ),
-    ),
+    (Answer(200, "A page of entries.", models.QuarantinedPage),),
     "For admins.",
     query=PAGE,
     errors=ADMINS,
