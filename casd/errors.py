@@ -255,6 +255,12 @@ class StorageFailed(CasdError):
     code = "storage-failed"
 
 
+class StorageStuck(StorageFailed):
+    """Something that takes milliseconds has not ended for many seconds: a disk that hangs, a thread that waits."""
+
+    code = "storage-stuck"
+
+
 class OutOfDescriptors(StorageFailed):
     """The process has as many files open as it may: it can be tried again in a moment."""
 

@@ -284,6 +284,9 @@ class MemoryPayloads:
             del self.disk.stages[id]
         return len(stale)
 
+    async def probe(self) -> None:
+        pass
+
     async def free_bytes(self) -> int:
         return 1 << 40
 

@@ -34,6 +34,7 @@ LAYERS = (
         "scrub",
         "repair",
         "upkeep",
+        "vitals",
         "named_keys",
         "trail",
     },

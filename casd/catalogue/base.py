@@ -312,4 +312,7 @@ class Catalogue(CatalogueReads, CatalogueCredentials, Protocol):
     async def check(self) -> None:
         """Return if the catalogue answers. Raises StorageFailed."""
 
+    async def check_writer(self) -> None:
+        """Return when all writes that were asked for before are through. Raises StorageFailed."""
+
     async def close(self) -> None: ...

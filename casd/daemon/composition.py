@@ -37,6 +37,7 @@ from casd.trail import Trail
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.uuids import new_uuid
+from casd.vitals import Vitals
 from casd.web.application import Services, build
 from casd.web.metrics import METRICS
 from casd.web.origin import Origins
@@ -53,6 +54,7 @@ class Running:
 
     urls: tuple[str, ...]  # of its listeners; the first is for clients of this machine
     traffic: Traffic
+    vitals: Vitals
     changeable: Changeable
 
 
@@ -127,7 +129,9 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         trail = Trail(catalogue, utc_now, is_kept=bool(keep_audit), tells_reads=config.audit.reads)
         stack.push_async_callback(trail.close)
         stack.push_async_callback(cancel, asyncio.create_task(trail.run()))
-        services = Services(store, uploads, upkeep, transmitter, origins, limits, trail)
+        vitals = Vitals(payloads, catalogue)
+        stack.push_async_callback(vitals.close)
+        services = Services(store, uploads, upkeep, transmitter, origins, limits, trail, vitals)
         app = build(DIALECTS, services, traffic)
         for work in (app[METRICS].keep_sampling(), app[METRICS].keep_feeling_lag()):
             stack.push_async_callback(cancel, asyncio.create_task(work))
@@ -135,7 +139,7 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         await stack.enter_async_context(listening(app, traffic, listeners, certificate))
         urls = tuple(listener.url for listener in listeners)
         stack.enter_context(announced(data, urls[0]))
-        yield Running(urls, traffic, Changeable(traffic, limits, uploads, transmitter, certificate))
+        yield Running(urls, traffic, vitals, Changeable(traffic, limits, uploads, transmitter, certificate))
 
 
 def sources_of(config: Config) -> list[HttpSource]:

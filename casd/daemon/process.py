@@ -15,9 +15,10 @@ from casd.daemon.composition import Running, running
 from casd.daemon.data_folder import folder_state, locked_folder
 from casd.daemon.descriptors import raise_descriptor_limit, warn_of_few_descriptors
 from casd.daemon.reload import reloaded
-from casd.daemon.systemd import Notifier, passed_sockets
+from casd.daemon.systemd import Notifier, passed_sockets, watchdog_s
 from casd.daemon.timers import cancel
 from casd.daemon.tls import Certificate
+from casd.daemon.watchdog import keep_fed
 from casd.errors import CasdError
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,10 @@ async def run(config: Config, configuration: Callable[[], Config]) -> None:
         notifier.ready(f"serving {config.storage.data}")
         reloading = asyncio.create_task(keep_reloading(config, configuration, daemon, signals, notifier))
         stack.push_async_callback(cancel, reloading)
+        watchdog_interval_s = watchdog_s(os.environ)
+        if watchdog_interval_s is not None:
+            feeding = asyncio.create_task(keep_fed(notifier, daemon.vitals, watchdog_interval_s))
+            stack.push_async_callback(cancel, feeding)
         await signals.stop.wait()
         log.info("stopping")
         notifier.stopping(daemon.traffic.limits.drain_timeout_s, "requests in flight finish")

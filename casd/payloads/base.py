@@ -209,6 +209,9 @@ class PayloadStore(Protocol):
     async def clear_stages(self, keep: Collection[str] = ()) -> int:
         """Remove every stage but those named; returns how many. For the start, before the first `stage`."""
 
+    async def probe(self) -> None:
+        """A few bytes were written and synced, over those of the last time. Raises StorageFailed, StorageFull."""
+
     async def free_bytes(self) -> int:
         """What may still be written before the reserve is touched; not below zero."""
 

@@ -254,6 +254,9 @@ class LocalPayloads:
             for stored in await self._run(f"scan of {folder.name}", list_shard, folder):
                 yield stored
 
+    async def probe(self) -> None:
+        await self._run("probe", write_probe, self._payloads.with_name("probe"))
+
     async def free_bytes(self) -> int:
         return max(0, await self._run("free space", self._space.free_bytes) - self._space.claimed_bytes)
 
@@ -289,6 +292,16 @@ class LocalPayloads:
         It holds the digest's lock: a thread that unlinks after that is released removes what was stored meanwhile.
         """
         return await to_the_end(self._run(what, call, *args))
+
+
+def write_probe(path: Path) -> None:
+    """In place, so that a full disk takes it too, but for the first time."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.pwrite(descriptor, b"casd wrote this to see that it can\n", 0)
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def own_copy(file: int, path: Path) -> int:

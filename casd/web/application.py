@@ -27,6 +27,7 @@ from casd.store import BlobStore
 from casd.trail import Trail
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
+from casd.vitals import Vitals
 from casd.web.acting import actor_of, tell_refusal
 from casd.web.dialect import Access, Dialect, Handler, Route
 from casd.web.errors import InternalError, RouteError, status_of
@@ -48,6 +49,7 @@ from casd.web.keys import (
     TRANSMITTER,
     UPKEEP,
     UPLOADS,
+    VITALS,
     WORDS,
     Ending,
     Limits,
@@ -77,6 +79,7 @@ class Services:
     origins: Origins
     limits: Limits
     trail: Trail
+    vitals: Vitals
 
 
 def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> web.Application:
@@ -91,6 +94,7 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     app[ORIGINS] = services.origins
     app[LIMITS] = services.limits
     app[TRAIL] = services.trail
+    app[VITALS] = services.vitals
     app[TRAFFIC] = traffic
     app[METRICS] = Metrics(
         services.store,

@@ -14,6 +14,7 @@ from casd.store import BlobStore
 from casd.trail import Trail
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
+from casd.vitals import Vitals
 from casd.web.origin import Origins
 from casd.web.transmit import Transmitter
 
@@ -48,6 +49,7 @@ TRANSMITTER = web.AppKey("transmitter", Transmitter)
 ORIGINS = web.AppKey("origins", Origins)
 LIMITS = web.AppKey("limits", Limits)
 TRAIL = web.AppKey("trail", Trail)
+VITALS = web.AppKey("vitals", Vitals)
 STARTED_AT = web.AppKey("started_at", datetime)
 # What browsers get at `/`.
 FRONT_PAGE: web.AppKey[Callable[[web.Request], Awaitable[web.StreamResponse]]] = web.AppKey("front_page")

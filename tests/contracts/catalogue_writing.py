@@ -605,5 +605,6 @@ class UpkeepContract:
         assert (totals.payloads, totals.physical_bytes) == (2, 8)
         assert (totals.blobs, totals.logical_bytes) == (2, 10)
 
-    async def test_a_catalogue_that_works_passes_its_check(self, desk: Desk) -> None:
+    async def test_a_catalogue_that_works_passes_its_checks(self, desk: Desk) -> None:
         assert await outcome(desk.catalogue.check()) is None
+        assert await outcome(desk.catalogue.check_writer()) is None

@@ -852,5 +852,9 @@ class PayloadStoreContract:
 
         assert await read_all(store, receipt.digest) == b"abc"
 
+    async def test_a_store_that_works_can_be_probed_again_and_again(self, store: PayloadStore) -> None:
+        assert await store.probe() is None
+        assert await store.probe() is None
+
     async def test_free_bytes_are_not_negative(self, store: PayloadStore) -> None:
         assert await store.free_bytes() >= 0

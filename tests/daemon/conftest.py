@@ -1,5 +1,6 @@
 """What the tests of the running daemon share: a socket that systemd would listen on, and certificates."""
 
+import contextlib
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -26,6 +27,16 @@ class Manager:
         """The next message."""
         lines = self.socket.recv(4096).decode().split("\n")
         return dict(line.split("=", 1) for line in lines)
+
+    def heard(self) -> list[dict[str, str]]:
+        """What has come and nobody read."""
+        self.socket.setblocking(False)
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                found.append(self.told())
+        self.socket.settimeout(PATIENCE_S)
+        return found
 
     def until(self, key: str) -> dict[str, str]:
         """The next message that has the key."""

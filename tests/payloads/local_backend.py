@@ -74,6 +74,7 @@ def emptied(root: Path) -> Iterator[Path]:
     """
     root.mkdir(exist_ok=True)
     yield root
+    (root / "probe").unlink(missing_ok=True)
     for top in root.iterdir():
         for entry in top.iterdir():
             is_shard = top.name == "payloads" and len(entry.name) == 2

@@ -34,6 +34,7 @@ from casd.trail import Trail
 from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.uuids import new_uuid
+from casd.vitals import Vitals
 from casd.web.application import Services, build
 from casd.web.dialect import Dialect
 from casd.web.front import Front
@@ -116,7 +117,9 @@ async def open_house(
 
         traffic = Traffic(ConnectionLimits(30, send_idle_timeout_s, 0, 0))
         trail = Trail(catalogue, now)
-        services = Services(store, uploads, upkeep, transmitter, Origins(), Limits(1 << 30, 30, 3600), trail)
+        vitals = Vitals(payloads, catalogue)
+        stack.push_async_callback(vitals.close)
+        services = Services(store, uploads, upkeep, transmitter, Origins(), Limits(1 << 30, 30, 3600), trail, vitals)
         app = build(dialects, services, traffic)
         runner = web.AppRunner(app)
         await runner.setup()

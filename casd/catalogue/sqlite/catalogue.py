@@ -80,6 +80,9 @@ class SqliteCatalogue(SqliteCredentials):
             raise StorageFailed("the catalogue has lost its schema")
         await asyncio.to_thread(self._lookups.measure)
 
+    async def check_writer(self) -> None:
+        await self._writer.write(lambda db, touched: None)
+
     # -- blobs --------------------------------------------------------------------------------------------
 
     async def add_blob(

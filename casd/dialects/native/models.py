@@ -215,12 +215,18 @@ class Ready(AnswerBody):
     status: Literal["ready"]
 
 
+class Reason(AnswerBody):
+    code: str
+    detail: str
+
+
 class NotReady(AnswerBody):
     """Why nothing can be stored now."""
 
     status: Literal["not ready"]
     code: str
     detail: str
+    reasons: list[Reason]
 
 
 class Backup(AnswerBody):

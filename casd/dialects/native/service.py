@@ -7,11 +7,10 @@ from aiohttp import web
 
 from casd import __version__
 from casd.dialects.native.upkeep import runs_json
-from casd.errors import CasdError, StorageFull
 from casd.judging import Verdict
 from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
-from casd.web.keys import FRONT_PAGE, STARTED_AT, TRANSMITTER, UPLOADS, WORDS, principal_of, store_of
+from casd.web.keys import FRONT_PAGE, STARTED_AT, TRANSMITTER, UPLOADS, VITALS, WORDS, principal_of, store_of
 from casd.web.traffic import TRAFFIC
 
 log = logging.getLogger(__name__)
@@ -41,16 +40,14 @@ async def healthz(request: web.Request) -> web.StreamResponse:
 
 
 async def readyz(request: web.Request) -> web.StreamResponse:
-    """Red when the catalogue does not answer, or nothing more can be stored."""
-    store = store_of(request)
-    try:
-        await store.catalogue.check()
-        if await store.payloads.free_bytes() == 0:
-            raise StorageFull("the disk is full down to its reserve")
-    except CasdError as error:
-        log.warning("not ready reason=%s", error)
-        return json_response({"status": "not ready", "code": error.code, "detail": str(error)}, 503)
-    return json_response({"status": "ready"})
+    """Red when nothing more can be stored, or the daemon is being stopped."""
+    reasons = [{"code": error.code, "detail": str(error)} for error in await request.app[VITALS].ailments()]
+    if request.app[TRAFFIC].is_draining:
+        reasons.insert(0, {"code": "draining", "detail": "the daemon is being stopped"})
+    if not reasons:
+        return json_response({"status": "ready"})
+    log.warning("not ready reason=%s", "; ".join(reason["detail"] for reason in reasons))
+    return json_response({"status": "not ready", **reasons[0], "reasons": reasons}, 503)
 
 
 # -- how it stands ------------------------------------------------------------------------------------------------

@@ -27,7 +27,11 @@ READYZ = Operation(
     "Can the daemon store?",
     (
         Answer(200, "It can.", models.Ready),
-        Answer(503, "It cannot: the disk is full, or the catalogue does not answer.", models.NotReady),
+        Answer(
+            503,
+            "It cannot: a full or failing disk, a catalogue that does not answer, or its end.",
+            models.NotReady,
+        ),
     ),
 )
 STATUS = Operation(
