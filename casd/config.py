@@ -217,6 +217,7 @@ class ShakenFist(Section):
 class Log(Section):
     format: LogFormat = Field(default=LogFormat.AUTO, strict=False)
     level: LogLevel = Field(default=LogLevel.INFO, strict=False)
+    slow_request_s: float = Field(default=1.0, ge=0, le=86400)
 
 
 class Config(Section):

@@ -97,26 +97,28 @@ def traceback(record: logging.LogRecord) -> str:
 
 
 class Lines(logging.Formatter):
-    """Lines as `render` makes them of a record, each with its priority where journald reads."""
+    """Lines as `render` makes them of a record and its time; where journald reads, with priority instead of time."""
 
-    def __init__(self, render: Callable[[logging.LogRecord], list[str]], is_for_journal: bool) -> None:
+    def __init__(self, render: Callable[[logging.LogRecord, str | None], list[str]], is_for_journal: bool) -> None:
         super().__init__()
         self._render = render
         self._is_for_journal = is_for_journal
 
     def format(self, record: logging.LogRecord) -> str:
-        prefix = _PRIORITY.get(record.levelno, "") if self._is_for_journal else ""
-        return "\n".join(prefix + line for line in self._render(record))
+        if not self._is_for_journal:
+            return "\n".join(self._render(record, moment(record)))
+        prefix = _PRIORITY.get(record.levelno, "")
+        return "\n".join(prefix + line for line in self._render(record, None))  # journald has the time already
 
 
 # -- JSON -----------------------------------------------------------------------------------------------------------
 
 
-def json_lines(record: logging.LogRecord) -> list[str]:
+def json_lines(record: logging.LogRecord, time: str | None) -> list[str]:
     """One object: time, level, logger, event, then the facts, and a traceback if there is one."""
     event, facts = taken_apart(record)
     found: dict[str, Any] = {
-        "time": moment(record),
+        **({} if time is None else {"time": time}),
         "level": record.levelname.lower(),
         "logger": record.name,
         "event": event,
@@ -140,11 +142,11 @@ def native(form: str, value: Any) -> object:
 # -- text -----------------------------------------------------------------------------------------------------------
 
 
-def text_lines(record: logging.LogRecord) -> list[str]:
+def text_lines(record: logging.LogRecord, time: str | None) -> list[str]:
     """`time LEVEL event fact=value …`, and a traceback in indented lines below."""
     event, facts = taken_apart(record)
     source = "" if record.name.startswith("casd") else f"{record.name}: "
-    words = [moment(record), f"{record.levelname:<7}", f"{source}{printable(event)}"]
+    words = [*([] if time is None else [time]), f"{record.levelname:<7}", f"{source}{printable(event)}"]
     words += [f"{name}={plain(form, value)}" for name, form, value in facts]
     return [" ".join(words), *("    " + printable(line) for line in traceback(record).splitlines())]
 

@@ -31,15 +31,19 @@ def record(message: str, *values: object, level: int = logging.INFO, name: str =
     return made
 
 
+def lines_of(render: Callable[[logging.LogRecord, str | None], list[str]], told: logging.LogRecord) -> list[str]:
+    return render(told, logs.moment(told))
+
+
 def as_json(*arguments: Any, **more: Any) -> dict[str, Any]:
-    (line,) = logs.json_lines(record(*arguments, **more))
+    (line,) = lines_of(logs.json_lines, record(*arguments, **more))
     assert line.isascii()
     found: dict[str, Any] = json.loads(line, parse_constant=pytest.fail)
     return found
 
 
 def as_text(*arguments: Any, **more: Any) -> str:
-    (line,) = logs.text_lines(record(*arguments, **more))
+    (line,) = lines_of(logs.text_lines, record(*arguments, **more))
     return line
 
 
@@ -161,7 +165,7 @@ def test_a_traceback_is_a_field_of_its_record() -> None:
 
 
 def test_a_traceback_is_indented_below_its_line_and_forges_none() -> None:
-    first, *others = logs.text_lines(record("unexpected error", level=logging.ERROR, exc_info=caught()))
+    first, *others = lines_of(logs.text_lines, record("unexpected error", level=logging.ERROR, exc_info=caught()))
 
     assert first == "2026-11-21T05:15:51.123456Z ERROR   unexpected error"
     assert others[0] == "    Traceback (most recent call last):"
@@ -269,6 +273,8 @@ def test_journald_is_told_the_priority_of_each_line_and_nobody_else(tmp_path: Pa
     assert all(line.startswith("<3>") for line in text[:-1])
     assert text[-1].startswith("<6>")
     assert not any(line.startswith("<") for line in plain)
+    assert text[-1] == "<6>INFO    fine"  # journald has the time
+    assert json.loads(info.removeprefix("<6>")).keys() == {"level", "logger", "event"}
     assert json.loads(error.removeprefix("<3>"))["event"] == "failed"
     assert json.loads(info.removeprefix("<6>"))["event"] == "fine"
 

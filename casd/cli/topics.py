@@ -20,6 +20,7 @@ TOPICS = (
     "operations",
     "proxy",
     "metrics",
+    "logs",
     "quarantine",
     "backup",
     "fsck",

@@ -1,4 +1,4 @@
-"""What SIGHUP changes while requests are served: limits, the log's level, and the TLS certificate.
+"""What SIGHUP changes while requests are served: limits, what the log tells, and the TLS certificate.
 
 A new configuration is taken as a whole or not at all. What only a start can change is named in the log.
 """
@@ -21,7 +21,7 @@ from casd.web.transmit import Transmitter
 
 log = logging.getLogger(__name__)
 
-CHANGEABLE = {"log": ("level",), "server": ("tls_certificate", "tls_key")}  # and all of [limits]
+CHANGEABLE = {"log": ("level", "slow_request_s"), "server": ("tls_certificate", "tls_key")}  # and all of [limits]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +97,7 @@ def connection_limits(config: Config) -> ConnectionLimits:
         limits.max_connections,
         limits.max_connections_per_address,
         limits.drain_timeout_s,
+        config.log.slow_request_s,
     )
 
 

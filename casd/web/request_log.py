@@ -24,7 +24,7 @@ def told(request: web.BaseRequest, traffic: Traffic, status: int | None, ending:
     response_s = max(0.0, request.get(HEAD_AT, ended_at) - began_at - request.get(BODY_AWAITED_S, 0.0))
     received_bytes = request.content.total_bytes
     traffic.tallies.add(request, status, ending, response_s)
-    is_slow = response_s - received_bytes / SLOWEST_BYTES_PER_S > traffic.slow_request_s > 0
+    is_slow = response_s - received_bytes / SLOWEST_BYTES_PER_S > traffic.limits.slow_request_s > 0
     level = logging.WARNING if is_slow else logging.INFO
     if not log.isEnabledFor(level):
         return  # a sixth of a small GET's time

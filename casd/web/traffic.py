@@ -33,6 +33,7 @@ class ConnectionLimits:
     max_connections: int
     max_connections_per_address: int
     drain_timeout_s: float = 30.0
+    slow_request_s: float = 0.0  # a request that casd takes longer for is told as slow; 0 means none is
 
 
 @dataclass(slots=True)
@@ -48,7 +49,6 @@ class Traffic:
     bodies: dict["Connection", StreamReader] = field(default_factory=dict)  # that arrive
     busy: set["Connection"] = field(default_factory=set)
     tallies: Tallies = field(default_factory=Tallies)
-    slow_request_s: float = 0.0  # a request that takes longer is told as slow; 0 means none is
     is_draining: bool = False
     turned_away: int = 0  # connections, since the last that was taken
     refused_connections: int = 0  # since the start

@@ -16,7 +16,7 @@ TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
     *("start", "configuration", "names", "tokens", "resuming", "uploads", "folders", "durability", "integrity"),
-    *("operations", "proxy", "metrics", "quarantine", "backup", "fsck", "exit-codes", "python", "fsspec"),
+    *("operations", "proxy", "metrics", "logs", "quarantine", "backup", "fsck", "exit-codes", "python", "fsspec"),
 ]
 
 TABLES = {"metrics"}  # to be looked things up in, not read
