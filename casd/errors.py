@@ -116,6 +116,21 @@ class TooLarge(CasdError):
         self.limit_bytes = limit_bytes
 
 
+class QuotaExceeded(CasdError):
+    """A blob more, or its bytes, would be more than the namespace may have. Nothing was taken of what does not fit."""
+
+    code = "quota-exceeded"
+
+    def __init__(self, namespace: str, what: str, quota: int, used: int, reserved: int, wanted: int) -> None:
+        """`what` is bytes or blobs; all numbers are of those."""
+        super().__init__(
+            f"namespace {namespace} may have {quota} {what}: {used} are used, {reserved} reserved by transfers under "
+            f"way, and {wanted} more are wanted; delete something there, or ask an admin for a larger quota"
+        )
+        self.namespace, self.what = namespace, what
+        self.quota, self.used, self.reserved, self.wanted = quota, used, reserved, wanted
+
+
 class UnsupportedEncoding(CasdError):
     """A Content-Encoding on a request: casd stores the bytes that were sent, so it would have to undo it."""
 
@@ -238,6 +253,12 @@ class TooManyUploads(CasdError):
     """The token has as many unfinished uploads as it may."""
 
     code = "too-many-uploads"
+
+
+class Protected(Conflict):
+    """The name or the version is protected: whoever wants to change it unprotects it first."""
+
+    code = "protected"
 
 
 class CollectionRefused(Conflict):

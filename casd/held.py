@@ -43,7 +43,7 @@ async def copy_blob(
     """A new blob of the same bytes, which holds itself; content type and filename are the other's unless told.
 
     Raises BlobNotFound unless the caller is a member of the blob's namespace, or if its bytes are damaged;
-    NamespaceNotFound, Forbidden.
+    NamespaceNotFound, Forbidden, QuotaExceeded.
     """
     await store.addable_namespace(principal, namespace)
     blob = await store.members_blob(principal, uuid)
@@ -51,7 +51,11 @@ async def copy_blob(
         raise BlobNotFound(f"the bytes of blob {uuid} are damaged: send them again")
     new = NewBlob(store.new_uuid(), namespace, content_type or blob.content_type, filename or blob.filename, expires_at)
     now = store.now()
-    return await store.catalogue.copy_blob(uuid, new, now, now + store.grace)
+    claim = await store.quotas.claim(namespace, blob.size)
+    try:
+        return await store.catalogue.copy_blob(uuid, new, now, now + store.grace, claim)
+    finally:
+        claim.release()
 
 
 async def unfinished(

@@ -157,7 +157,7 @@ class Repair:
         raise SourceFailed("; ".join(reasons) or "no source is configured ([repair] sources)")
 
     async def _fetch(self, source: Source, digest: Digest, size: int) -> None:
-        async with await self._store.stage(size) as staged:
+        async with await self._store.payloads.stage(str(self._store.new_uuid()), size) as staged:
             await self._fill(staged, source, digest, size)
             receipt = await staged.seal(Expected(size=size, sha512=digest.raw))
             await to_the_end(self._commit(staged, receipt))

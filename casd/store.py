@@ -14,6 +14,7 @@ from uuid import UUID
 from casd.auth import Principal
 from casd.catalogue.base import Catalogue
 from casd.catalogue.values import NO_GUARD, NO_NAMING
+from casd.counted import CountedStage, Quotas
 from casd.errors import (
     BlobNotFound,
     NameNotFound,
@@ -79,6 +80,7 @@ class BlobStore:
         self.grace = grace
         self.new_uuid = new_uuid
         self._share_by_uuid = share_by_uuid
+        self.quotas = Quotas(catalogue, now, grace)
         self.judge = Judge(payloads, catalogue, locks, now)
         self.reads = VerifiedReads(payloads, catalogue, self.judge, now, verify_reads, recheck)
         self._commits: set[asyncio.Task[Any]] = set()
@@ -231,15 +233,22 @@ class BlobStore:
 
     # -- storing ------------------------------------------------------------------------------------------
 
-    async def stage(self, size: int | None = None) -> Staged:
-        """An empty stage, for `add` or `publish`. An announced size is reserved. Raises StorageFull."""
-        return await self.payloads.stage(str(self.new_uuid()), size)
+    async def stage(
+        self, namespace: str, size: int | None = None, *, name: str | None = None, least: int | None = None
+    ) -> CountedStage:
+        """An empty stage, for `add` or `publish`, which may go by retention of `name`. An announced size is reserved.
+
+        What is surely payload, `least` where that is told, is claimed in the namespace's quota now, what else comes
+        when it comes. Raises StorageFull, QuotaExceeded.
+        """
+        claim = await self.quotas.claim(namespace, (size or 0) if least is None else least, name)
+        return await self.quotas.stage(claim, self.payloads.stage(str(self.new_uuid()), size))
 
     async def add(
         self,
         principal: Principal,
         namespace: str,
-        staged: Staged,
+        staged: CountedStage,
         about: Description,
         expected: Expected = ANYTHING,
         *,
@@ -248,14 +257,15 @@ class BlobStore:
         """A new blob of the staged bytes, which holds itself; its promise is durable.
 
         The upload that it `finishes`, if any, has become it at the same moment.
-        Raises NamespaceNotFound, Forbidden, SizeMismatch, DigestMismatch, StorageFailed, UploadNotFound.
+        Raises NamespaceNotFound, Forbidden, SizeMismatch, DigestMismatch, QuotaExceeded, StorageFailed, UploadNotFound.
         """
         await self.addable_namespace(principal, namespace)
+        await staged.move(namespace, None)
         receipt = await staged.seal(expected)
         new = self._new_blob(namespace, about)
 
         async def record() -> Blob:
-            return await self.catalogue.add_blob(new, receipt, self.now(), self.keep_until(), finishes)
+            return await self.catalogue.add_blob(new, receipt, self.now(), self.keep_until(), finishes, staged.claim)
 
         return await self._commit(staged, receipt, record)
 
@@ -264,7 +274,7 @@ class BlobStore:
         principal: Principal,
         namespace: str,
         name: str,
-        staged: Staged,
+        staged: CountedStage,
         about: Description,
         *,
         guard: Guard = NO_GUARD,
@@ -277,6 +287,7 @@ class BlobStore:
         Raises as `add`, and PreconditionFailed if the guard does not hold in the transaction.
         """
         await self.addable_namespace(principal, namespace)
+        await staged.move(namespace, name)
         receipt = await staged.seal(expected)
         new = self._new_blob(namespace, about)
 
@@ -291,6 +302,7 @@ class BlobStore:
                 self.keep_until(),
                 finishes,
                 self._of(principal, naming),
+                staged.claim,
             )
 
         return await self._commit(staged, receipt, record)
@@ -339,15 +351,25 @@ class BlobStore:
         """The next version of the name, holding a blob that is there; with `about`, one of its bytes. As `publish`.
 
         Raises BlobNotFound unless the caller is a member of the blob's namespace, or if its bytes are damaged,
-        NamespaceNotFound, Forbidden, PreconditionFailed.
+        NamespaceNotFound, Forbidden, PreconditionFailed, and QuotaExceeded where a blob is made: of one of another
+        namespace, or with `about`.
         """
         await self.addable_namespace(principal, namespace)
-        if (await self.members_blob(principal, blob)).state is BlobState.ERROR:
+        source = await self.members_blob(principal, blob)
+        if source.state is BlobState.ERROR:
             raise BlobNotFound(f"the bytes of blob {blob} are damaged: send them again")
         new = self._new_blob(namespace, about or Description())
         now, until, as_new = self.now(), self.keep_until(), about is not None
         naming = self._of(principal, naming)
-        return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming, as_new=as_new)
+        if not as_new and source.namespace == namespace:  # nothing is made
+            return await self.catalogue.bind(blob, new, name, guard, principal.name, now, until, naming)
+        claim = await self.quotas.claim(namespace, source.size, name)
+        try:
+            return await self.catalogue.bind(
+                blob, new, name, guard, principal.name, now, until, naming, as_new=as_new, claim=claim
+            )
+        finally:
+            claim.release()
 
     def _of(self, principal: Principal, naming: Naming) -> Naming:
         return replace(naming, only_adds=True) if principal.only_adds else naming

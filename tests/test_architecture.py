@@ -26,6 +26,7 @@ LAYERS = (
         "quarantine",
         "verified",
         "store",
+        "counted",
         "held",
         "changes",
         "uploads",
@@ -47,10 +48,10 @@ LAYERS = (
 BESIDE = {  # of the same layer
     "client": {"finding"},
     "verified": {"judging"},
-    "store": {"judging", "verified"},
+    "store": {"judging", "verified", "counted"},
     "held": {"store"},
     "changes": {"store"},
-    "uploads": {"store"},
+    "uploads": {"store", "counted"},
     "scrub": {"judging"},
     "repair": {"judging", "store"},
     "upkeep": {"judging", "uploads", "expiry", "collection", "scrub", "repair"},
@@ -85,7 +86,7 @@ KNOWN_BY = {  # who may import them, beside themselves
     "dialects": {"daemon"},
     "console": {"daemon"},
 }
-BACKENDS = re.compile(r"casd\.(payloads|catalogue)\.(?!(base|reads|credentials|values)\b)\w+")
+BACKENDS = re.compile(r"casd\.(payloads|catalogue)\.(?!(base|reads|credentials|claims|values)\b)\w+")
 CACHES = {"casd.cli.digests"}  # SQL beside the backend's: what may be deleted at any time
 LIGHT = {"errors", "model", "folder", "finding"}  # the command line imports them at its top
 

@@ -67,12 +67,12 @@ class House:
     store: BlobStore
 
     async def add(self, data: bytes = b"abc", who: Principal = ALICE, namespace: str = "alice", **about: Any) -> Blob:
-        async with await self.store.stage(len(data)) as staged:
+        async with await self.store.stage(namespace, len(data)) as staged:
             await staged.append(data)
             return await self.store.add(who, namespace, staged, Description(**about))
 
     async def publish(self, name: str = NAME, data: bytes = b"abc", who: Principal = ALICE, **more: Any) -> Any:
-        async with await self.store.stage() as staged:
+        async with await self.store.stage("alice") as staged:
             await staged.append(data)
             return await self.store.publish(who, "alice", name, staged, Description(), **more)
 
@@ -367,7 +367,7 @@ async def test_different_contents_that_are_added_at_once_are_all_there(house: Ho
 async def test_of_bytes_that_are_not_the_announced_ones_nothing_is_kept(
     house: House, expected: Expected, error: type[CasdError]
 ) -> None:
-    async with await house.store.stage() as staged:
+    async with await house.store.stage("alice") as staged:
         await staged.append(b"abc")
 
         with pytest.raises(error):
@@ -429,7 +429,7 @@ async def test_bytes_that_cannot_be_stored_make_no_row(house: House, step: str) 
     failure = StorageFull("the disk is full")
 
     async def store() -> None:
-        async with await house.store.stage() as staged:
+        async with await house.store.stage("alice") as staged:
             disk.failure = failure if step == "append" else None
             await staged.append(b"abc")
             if step == "commit":

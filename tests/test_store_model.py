@@ -168,7 +168,7 @@ class StoreMachine(RuleBasedStateMachine):
         expires_at = None if expires_in_s is None else self.clock() + timedelta(seconds=expires_in_s)
 
         async def add() -> Any:
-            async with await self.store.stage(len(data)) as staged:
+            async with await self.store.stage("alice", len(data)) as staged:
                 await staged.append(data)
                 return await self.store.add(WRITER, "alice", staged, Description(expires_at=expires_at))
 
@@ -180,7 +180,7 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(data=st.sampled_from(CONTENTS), name=st.sampled_from(NAMES))
     def publish(self, data: bytes, name: str) -> None:
         async def publish() -> Any:
-            async with await self.store.stage() as staged:
+            async with await self.store.stage("alice") as staged:
                 await staged.append(data)
                 return await self.store.publish(WRITER, "alice", name, staged, Description())
 

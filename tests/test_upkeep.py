@@ -48,7 +48,7 @@ class House:
     store: BlobStore
 
     async def add(self, data: bytes) -> Blob:
-        async with await self.store.stage() as staged:
+        async with await self.store.stage("alice") as staged:
             await staged.append(data)
             return await self.store.add(WRITER, "alice", staged, Description())
 
@@ -174,7 +174,7 @@ async def test_a_lease_keeps_a_payload_that_nothing_refers_to(house: House) -> N
 
 async def test_what_expired_becomes_garbage_when_expiry_has_run_and_the_grace_is_over(house: House) -> None:
     await house.add(b"kept")
-    async with await house.store.stage() as staged:
+    async with await house.store.stage("alice") as staged:
         await staged.append(b"abc")
         about = Description(expires_at=NOW + timedelta(minutes=1))
         await house.store.add(WRITER, "alice", staged, about)
@@ -191,7 +191,7 @@ async def test_what_expired_becomes_garbage_when_expiry_has_run_and_the_grace_is
 async def test_expiry_goes_on_until_all_is_done(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("casd.expiry.BATCH", 3)
     for number in range(7):
-        async with await house.store.stage() as staged:
+        async with await house.store.stage("alice") as staged:
             await staged.append(b"abc")
             await house.store.publish(WRITER, "alice", f"name {number}", staged, Description())
         await changes.hide(house.store, WRITER, "alice", f"name {number}")
@@ -658,7 +658,7 @@ async def test_every_caller_of_a_run_that_fails_hears_of_it_and_the_next_run_is_
 
 
 async def test_upkeep_goes_by_its_rules_and_its_clock(house: House, upkeep: Upkeep) -> None:
-    async with await house.store.stage() as staged:
+    async with await house.store.stage("alice") as staged:
         await staged.append(b"abc")
         await house.store.publish(WRITER, "alice", "name", staged, Description())
     await changes.hide(house.store, WRITER, "alice", "name")
@@ -680,7 +680,7 @@ async def test_upkeep_goes_by_its_rules_and_its_clock(house: House, upkeep: Upke
 
 async def test_versions_are_looked_through_by_a_scan_alone(house: House, upkeep: Upkeep) -> None:
     for data in (b"one", b"two"):
-        async with await house.store.stage() as staged:
+        async with await house.store.stage("alice") as staged:
             await staged.append(data)
             await house.store.publish(WRITER, "alice", "name", staged, Description())
     await house.catalogue.update_namespace("alice", {"keep_versions": 1}, house.clock())

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from casd.catalogue.claims import Claim, Claims, Spared, Use
 from casd.catalogue.credentials import CatalogueCredentials
 from casd.catalogue.reads import CatalogueReads
 from casd.catalogue.values import NO_GUARD, NO_NAMING, Expired, Totals, Unreferenced, UploadTotals, Workings
@@ -36,19 +37,42 @@ from casd.model import (
 class Catalogue(CatalogueReads, CatalogueCredentials, Protocol):
     """What `CatalogueReads` finds, changed."""
 
+    # -- quotas ----------------------------------------------------------------------------------------------
+
+    @property
+    def claims(self) -> Claims:
+        """What namespaces use, and what is claimed beside it, at any moment."""
+
+    async def use(self, namespace: str, now: datetime) -> Use:
+        """What the namespace has, without blobs whose time is over."""
+
+    async def expire_in(self, namespace: str, now: datetime, keep_until: datetime) -> None:
+        """End own holds in the namespace that are past their time, so that they take up no room; at most a thousand."""
+
+    async def spared(self, namespace: str, name: str, now: datetime) -> Spared:
+        """What goes by the name's rules when its next version is published."""
+
     # -- blobs -----------------------------------------------------------------------------------------------
 
     async def add_blob(
-        self, new: NewBlob, receipt: Receipt, now: datetime, keep_until: datetime, finishes: UUID | None = None
+        self,
+        new: NewBlob,
+        receipt: Receipt,
+        now: datetime,
+        keep_until: datetime,
+        finishes: UUID | None = None,
+        claim: Claim | None = None,
     ) -> Blob:
         """A blob that holds itself. The payload's row is made, or healed: its blocks and times are replaced.
 
         The upload `finishes` has become the blob in the same transaction: what was known of its parts, and the partial
-        ones that it joins, go. Raises NamespaceNotFound, UploadNotFound.
+        ones that it joins, go. So has the claim. Raises NamespaceNotFound, UploadNotFound, QuotaExceeded.
         """
 
-    async def copy_blob(self, blob: UUID, new: NewBlob, now: datetime, keep_until: datetime) -> Blob:
-        """A blob that holds itself, of the same bytes as `blob`. Raises BlobNotFound, NamespaceNotFound."""
+    async def copy_blob(
+        self, blob: UUID, new: NewBlob, now: datetime, keep_until: datetime, claim: Claim | None = None
+    ) -> Blob:
+        """A blob that holds itself, of the same bytes. Raises BlobNotFound, NamespaceNotFound, QuotaExceeded."""
 
     async def drop_own_hold(self, uuid: UUID, now: datetime, keep_until: datetime) -> Blob | None:
         """End the blob's hold on itself; a version's hold keeps it readable, and then it is returned.
@@ -80,12 +104,13 @@ class Catalogue(CatalogueReads, CatalogueCredentials, Protocol):
         keep_until: datetime,
         finishes: UUID | None = None,
         naming: Naming = NO_NAMING,
+        claim: Claim | None = None,
     ) -> Version:
         """The next version of the name, holding a new blob that only it holds. Retention is applied.
 
         With `naming.unless_same` the newest version is returned as it stands if it has these bytes already.
-        The upload `finishes` has become the blob in the same transaction. Raises NamespaceNotFound, PreconditionFailed,
-        UploadNotFound.
+        The upload `finishes`, and the claim, have become the blob in the same transaction; a quota is judged by what is
+        left after retention. Raises NamespaceNotFound, PreconditionFailed, UploadNotFound, QuotaExceeded.
         """
 
     async def bind(
@@ -100,12 +125,13 @@ class Catalogue(CatalogueReads, CatalogueCredentials, Protocol):
         naming: Naming = NO_NAMING,
         *,
         as_new: bool = False,
+        claim: Claim | None = None,
     ) -> Version:
         """The next version of the name, holding `blob`; of another namespace, a copy of it, made as `new`.
 
         A copy has content type and filename, not metadata; with `as_new` it is made in any case, and has those of
-        `new`. `naming` as in `publish`. Raises BlobNotFound,
-        NamespaceNotFound, PreconditionFailed.
+        `new`. `naming` and `claim` as in `publish`. Raises BlobNotFound, NamespaceNotFound, PreconditionFailed, and
+        QuotaExceeded if a copy is made.
         """
 
     async def hide_name(

@@ -11,7 +11,7 @@ from casd.cli.arguments import json_option
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.parameters import NOTHING, count_from, duration, given, or_none, size
 from casd.cli.show import echo_facts
-from casd.cli.text import echo_json, echo_listing, human_size, human_span, yes_or_no
+from casd.cli.text import counted, echo_json, echo_listing, human_size, human_span, yes_or_no
 
 if TYPE_CHECKING:
     from casd.client import Client, Namespace, NamespaceRules
@@ -39,11 +39,9 @@ _OPTIONS = (
         help="Age past which versions go but a name's newest.",
     ),
     click.option(
-        "--quota-bytes", type=or_none(size), metavar="SIZE|none", help="Kept, but not enforced by this version."
+        "--quota-bytes", type=or_none(size), metavar="SIZE|none", help="What its blobs may have together, such as 2T."
     ),
-    click.option(
-        "--quota-blobs", type=or_none(count_from(0)), metavar="N|none", help="Kept, but not enforced by this version."
-    ),
+    click.option("--quota-blobs", type=or_none(count_from(0)), metavar="N|none", help="How many blobs it may have."),
 )
 
 
@@ -63,10 +61,11 @@ def namespace() -> None:
 
 
 @namespace.command("ls")
+@click.option("-l", "--long", "is_long", is_flag=True, help="With what each uses, and how much of its quota that is.")
 @json_option
 @pass_invocation
-def list_namespaces(invocation: Invocation, as_json: bool) -> None:
-    """List the namespaces that your token may read in; an admin sees all."""
+def list_namespaces(invocation: Invocation, is_long: bool, as_json: bool) -> None:
+    """List the namespaces that your token is a member of; an admin sees all."""
 
     async def listing(client: Client) -> None:
         found = client.accounts.namespaces()
@@ -74,7 +73,7 @@ def list_namespaces(invocation: Invocation, as_json: bool) -> None:
             await echo_listing(each.json async for each in found)
             return
         async for each in found:
-            click.echo(each.name)
+            click.echo(f"{_used(each):>16}  {each.name}" if is_long else each.name)
 
     invocation.run(listing)
 
@@ -156,10 +155,28 @@ def _echo(namespace: Namespace, as_json: bool) -> None:
             "share by uuid": share,
             "keep versions": "all" if namespace.keep_versions is None else str(namespace.keep_versions),
             "max age": None if max_age_s is None else human_span(max_age_s),
-            "quota bytes": None if quota_bytes is None else f"{human_size(quota_bytes)} (not enforced)",
-            "quota blobs": None if namespace.quota_blobs is None else f"{namespace.quota_blobs} (not enforced)",
+            "quota bytes": None if quota_bytes is None else human_size(quota_bytes),
+            "quota blobs": None if namespace.quota_blobs is None else str(namespace.quota_blobs),
+            "used": _used(namespace, has_blobs=True),
+            "reserved": f"{human_size(namespace.reserved_bytes)} by transfers under way"
+            if namespace.reserved_bytes
+            else None,
         }
     )
+
+
+def _used(namespace: Namespace, *, has_blobs: bool = False) -> str:
+    """Bytes, and if they are wanted blobs, each with its share of the quota."""
+    if namespace.used_bytes is None or namespace.used_blobs is None:
+        return ""
+    used = human_size(namespace.used_bytes) + share(namespace.used_bytes, namespace.quota_bytes)
+    blobs = counted(namespace.used_blobs, "blob") + share(namespace.used_blobs, namespace.quota_blobs)
+    return f"{used}, {blobs}" if has_blobs else used
+
+
+def share(used: int, quota: int | None) -> str:
+    """How much of a quota that is, in brackets; nothing where there is none."""
+    return "" if quota is None else f" ({100 * used // quota if quota else 100} %)"
 
 
 def _readers(readers: tuple[str, ...]) -> str:

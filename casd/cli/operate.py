@@ -51,9 +51,25 @@ def _facts(status: Status) -> dict[str, str | None]:
         "uploads": _uploads_told(status.uploads),
         "load": f"{counted(queues['connections'], 'connection')}, {counted(queues['requests'], 'request')}, "
         f"{counted(queues['transfers'], 'transfer')}, {counted(queues['catalogue_writes'], 'catalogue write')} waiting",
+        "quotas": _quotas_told(status),
         "checked": _checked_told(status),
         **{f"last {kind}": _run_told(run) for kind, run in status.upkeep.items()},
     }
+
+
+def _quotas_told(status: Status) -> str | None:
+    """The namespaces that are nearly full."""
+    told = []
+    for full in status.json.get("quotas", []):
+        shares = [
+            f"{100 * (full[f'used_{what}'] + full[f'reserved_{what}']) // quota} % of its {what}"
+            if (quota := full[f"quota_{what}"])
+            else f"its quota of no {what}"
+            for what in ("bytes", "blobs")
+            if full[f"quota_{what}"] is not None
+        ]
+        told.append(f"{full['namespace']} at {' and '.join(shares)}")
+    return "; ".join(told) or None
 
 
 def _checked_told(status: Status) -> str | None:

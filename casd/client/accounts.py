@@ -62,6 +62,9 @@ class Namespace:
     quota_blobs: int | None
     keep_versions: int | None
     max_age_s: int | None
+    used_bytes: int | None  # of its blobs, each counted fully; None: the daemon is too old to tell, so for the others
+    used_blobs: int | None
+    reserved_bytes: int | None  # for transfers under way
     json: JsonObject = field(repr=False, compare=False)
 
 
@@ -173,5 +176,8 @@ def _namespace(answer: Any) -> Namespace:
         quota_blobs=answer["quota_blobs"],
         keep_versions=answer["keep_versions"],
         max_age_s=answer["max_age_s"],
+        used_bytes=answer.get("used_bytes"),
+        used_blobs=answer.get("used_blobs"),
+        reserved_bytes=answer.get("reserved_bytes"),
         json=answer,
     )

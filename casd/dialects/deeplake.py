@@ -31,7 +31,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
     await store.addable_namespace(principal, workspace)
     form = Form(request)
     about: Description | None = None
-    async with await store.stage(form.size) as staged:
+    async with await store.stage(workspace, form.size, least=form.least_size) as staged:
         async for part in form:
             if part.name == "file":
                 if about is not None:

@@ -31,11 +31,17 @@ class Appending:
         """As it was last recorded."""
         return self._session.upload
 
+    async def expect(self, size: int | None) -> None:
+        """So many bytes are announced to follow; None where that is not told. Raises QuotaExceeded."""
+        staged = self._session.staged
+        if size is not None and staged is not None:
+            await staged.cover(staged.size + size)
+
     async def append(self, data: bytes) -> None:
         """A caller that is cancelled does not wait, but what it brought is taken all the same.
 
-        Raises TooLarge, with nothing of `data` taken, for more than was announced; StorageFull, StorageFailed, and
-        UploadBusy when the request is over.
+        Raises TooLarge, for more than was announced, and QuotaExceeded, both with nothing of `data` taken; StorageFull,
+        StorageFailed, and UploadBusy when the request is over.
         """
         session = self._session
         if self.is_over:

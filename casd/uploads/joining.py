@@ -28,6 +28,7 @@ async def join(uploads: Uploads, principal: Principal, new: NewUpload, driver: s
     upload = await uploads.store.catalogue.upload_joining(new.namespace, new.joins)
     if upload is None:
         parts = [await uploads.own(principal, uuid, is_in_parts=False) for uuid in new.joins]
+        uploads.let_claims_go(new.joins)
         upload = await uploads.create(principal, replace(new, size=joined_size(parts)), driver)
     async with uploads.turn(principal, upload.uuid, driver=driver) as session:
         if session.upload.blob is None:

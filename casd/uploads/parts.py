@@ -16,9 +16,9 @@ from uuid import UUID
 import xxhash
 
 from casd.auth import Principal
+from casd.counted import CountedStage
 from casd.errors import Conflict, PartMismatch, SizeMismatch, StorageFailed, TooLarge, UploadBusy
 from casd.model import ByteRange, Upload, UploadPart
-from casd.payloads.base import Staged
 from casd.tasks import to_the_end
 from casd.uploads.turns import Session, Turn
 from casd.uploads.uploads import Uploads
@@ -114,7 +114,7 @@ class Receiving:
         self._turn = turn
         self._number = number
         self._place = place
-        self._staged: Staged | None = None
+        self._staged: CountedStage | None = None
         self._received = 0
         self._hash = xxhash.xxh3_128()
 
@@ -131,6 +131,7 @@ class Receiving:
             parts = await self._known_parts()
             self._check_place(parts)
             staged = await self._uploads.steps.open(session)
+            await staged.cover(self._place.stop)
             await staged.reserve(self._place.size)
             self._staged, self._turn.place = staged, self._place
             if self._number in parts:
@@ -201,7 +202,7 @@ class Receiving:
         self._session.parts = parts
         self._session.upload = replace(self._session.upload, offset=offset, size=size, expires_at=expires_at)
 
-    def _stage(self) -> Staged:
+    def _stage(self) -> CountedStage:
         """The stage that this part began in. Raises StorageFailed if it was let go, and its bytes with it."""
         if self._staged is None or self._session.staged is not self._staged:
             raise StorageFailed("the disk failed while another part was written: send this one again")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,8 +11,9 @@ from uuid import UUID
 
 from casd.auth import Principal
 from casd.catalogue.values import NO_NAMING
+from casd.counted import CountedStage
 from casd.errors import CasdError, DigestMismatch, OutOfDescriptors, StageMissing, UploadMismatch, UploadNotFound
-from casd.model import Digest, Expected, Naming
+from casd.model import Digest, Expected, Naming, Upload
 from casd.payloads.base import Staged
 from casd.store import BlobStore, Description
 from casd.uploads.turns import Session, Sessions
@@ -36,25 +38,43 @@ class Steps:
         self._sessions = sessions
         self._lifetime = lifetime
 
-    async def open(self, session: Session) -> Staged:
-        """The stage, open, with exactly the bytes that were told. Raises UploadNotFound, StorageFull, StorageFailed."""
+    async def stage(self, upload: Upload) -> CountedStage:
+        """An empty stage for the upload. Raises StorageFull, QuotaExceeded."""
+        return await self._counted(
+            upload, lambda size: self._store.payloads.stage(str(upload.uuid), size, is_kept=True)
+        )
+
+    async def _counted(self, upload: Upload, made: Callable[[int | None], Awaitable[Staged]]) -> CountedStage:
+        """What is announced, or here, is claimed; disk space of parts is reserved one by one."""
+        quotas = self._store.quotas
+        claim = await quotas.claim(upload.namespace, max(upload.size or 0, upload.offset), upload.name)
+        return await quotas.stage(claim, made(None if upload.is_in_parts else upload.size))
+
+    async def open(self, session: Session) -> CountedStage:
+        """The stage, open, with exactly the bytes that were told.
+
+        Raises UploadNotFound, StorageFull, QuotaExceeded, StorageFailed.
+        """
         if session.staged is not None:
             return session.staged
         upload, payloads = session.upload, self._store.payloads
-        size = None if upload.is_in_parts else upload.size  # parts are reserved one by one
+
+        def reopened(size: int | None) -> Awaitable[Staged]:
+            return payloads.reopen(str(upload.uuid), upload.offset, size)
+
         # A commit that failed may be read after a crash, until another one has succeeded: only then may bytes go that
         # it would tell of.
         await self._store.catalogue.set_upload_offset(upload.uuid, upload.offset, upload.expires_at, upload.prefix)
         try:
             try:
-                session.staged = await payloads.reopen(str(upload.uuid), upload.offset, size)
+                session.staged = await self._counted(upload, reopened)
             except OutOfDescriptors:
                 await self._sessions.let_rest_go()
-                session.staged = await payloads.reopen(str(upload.uuid), upload.offset, size)
+                session.staged = await self._counted(upload, reopened)
         except StageMissing:
             if upload.offset:
                 await self.forget_lost(session)
-            session.staged = await payloads.stage(str(upload.uuid), size, is_kept=True)
+            session.staged = await self.stage(upload)
         return session.staged
 
     async def settle(self, session: Session) -> None:
@@ -117,9 +137,10 @@ class Steps:
             session.staged = staged
 
     async def set_size(self, session: Session, size: int) -> None:
-        """The upload has so many bytes; what is missing is reserved. Raises StorageFull, StorageFailed."""
+        """The upload has so many bytes, which are reserved. Raises StorageFull, QuotaExceeded, StorageFailed."""
         upload = session.upload
         staged = await self.open(session)
+        await staged.cover(size)
         missing = size - staged.size
         await staged.reserve(missing)
         try:

@@ -13,9 +13,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from casd.counted import CountedStage
 from casd.errors import UploadBusy
 from casd.model import ByteRange, Upload, UploadPart
-from casd.payloads.base import Staged
 
 TAKE_OVER_S = 10.0  # without a byte: then whoever comes next may take over
 REST_S = 120.0  # between two turns; a client that reconnects within it costs no second read
@@ -89,7 +89,7 @@ class Session:
     """An upload in memory: its row as it was last recorded, and its stage while that is open."""
 
     upload: Upload
-    staged: Staged | None = None
+    staged: CountedStage | None = None
     turn: Turn | None = None
     part_turns: dict[int, Turn] = field(default_factory=dict)
     parts: dict[int, UploadPart] | None = None  # of an upload in parts, as recorded; None: not looked up yet
@@ -128,7 +128,7 @@ class Sessions:
         """The upload's session; a new one starts from the row that is given."""
         return self._sessions.setdefault(upload.uuid, Session(upload))
 
-    def add(self, upload: Upload, staged: Staged) -> None:
+    def add(self, upload: Upload, staged: CountedStage) -> None:
         """The session of a new upload, at rest."""
         self._start_rest(self._sessions.setdefault(upload.uuid, Session(upload, staged)))
 

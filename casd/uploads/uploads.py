@@ -8,7 +8,7 @@ begin and end here too; what is theirs alone stands in `parts.py`.
 
 import hashlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -71,6 +71,13 @@ class Uploads:
         """Let go of all stages; what was told is kept. No request may be under way."""
         await self._sessions.close()
 
+    def let_claims_go(self, uuids: Iterable[UUID]) -> None:
+        """These complete uploads count against no quota any more: what joins them does."""
+        for uuid in uuids:
+            session = self._sessions.get(uuid)
+            if session is not None and session.staged is not None:
+                session.staged.claim.release()
+
     @property
     def active(self) -> int:
         """Uploads that a request has in hand."""
@@ -82,7 +89,7 @@ class Uploads:
         """An empty upload, whose announced size is reserved; or the one that this client has begun already.
 
         `driver` is what the client calls itself: where it says that and a digest, a creation whose answer was lost is
-        not done twice. Raises NamespaceNotFound, Forbidden, StorageFull, TooManyUploads.
+        not done twice. Raises NamespaceNotFound, Forbidden, StorageFull, QuotaExceeded, TooManyUploads.
         """
         store = self.store
         await store.addable_namespace(principal, new.namespace)
@@ -109,7 +116,7 @@ class Uploads:
             is_partial=new.is_partial,
             joins=new.joins,
         )
-        staged = await store.payloads.stage(str(upload.uuid), upload.size, is_kept=True)
+        staged = await self.steps.stage(upload)
         try:
             begun = await store.catalogue.add_upload(upload, self.limit_per_token)
         except BaseException:

@@ -63,8 +63,14 @@ class WholeAppending:
         """As it was last recorded."""
         return self._session.upload
 
+    async def expect(self, size: int | None) -> None:
+        """So many bytes are announced to follow; None where that is not told. Raises QuotaExceeded."""
+        staged = self._session.staged
+        if size is not None and staged is not None:
+            await staged.cover(staged.size + size)
+
     async def append(self, data: bytes) -> None:
-        """Raises TooLarge, StorageFull, StorageFailed."""
+        """Raises TooLarge, QuotaExceeded, StorageFull, StorageFailed."""
         session = self._session
         staged, turn = session.staged, session.turn
         assert staged is not None

@@ -19,6 +19,7 @@ STATUS: dict[type[CasdError], int] = {
     errors.UploadMismatch: 460,  # tus 1.0's own: Checksum Mismatch
     errors.ChunkMismatch: 460,
     errors.TooLarge: 413,
+    errors.QuotaExceeded: 507,
     errors.UnsupportedEncoding: 415,
     errors.RangeNotSatisfiable: 416,
     errors.UnknownExpectation: 417,

@@ -26,6 +26,7 @@ from casd.web.receive import (
 
 HEAD_LIMIT_BYTES = 16 << 10  # of one part
 PARTS_LIMIT = 100
+FRAMES_LIMIT_BYTES = 64 << 10  # what is beside the file in forms of real clients: fields, boundaries, heads
 TEXT_LIMIT_BYTES = 1 << 20  # of a part that is read into memory
 
 _BOUNDARY = re.compile(
@@ -103,6 +104,11 @@ class Form:
         self._delimiter = b"\r\n--" + (match[1] or match[2]).encode("utf-8", "surrogateescape")
         self._buffer = bytearray(b"\r\n")  # so that the first boundary looks like the others
         self._is_in_part = False
+
+    @property
+    def least_size(self) -> int:
+        """What is surely payload of all that is announced: beside its files a form has little."""
+        return max(0, (self.size or 0) - FRAMES_LIMIT_BYTES)
 
     async def __aiter__(self) -> AsyncIterator[Part]:
         await proceed(self._request)

@@ -64,7 +64,7 @@ class House:
         for session in self.uploads._sessions._sessions.values():
             staged: Any = session.staged
             if staged is not None:
-                await staged._behind.stop()  # no thread may read from a descriptor that is somebody else's next
+                await staged._staged._behind.stop()  # no thread may read from a descriptor that is somebody else's next
         self.die()
         await self.uploads.start()
 
@@ -75,8 +75,9 @@ class House:
             sessions.drop(session)
             staged: Any = session.staged
             if staged is not None:
-                staged._claim.release()
-                staged._file.close()
+                staged.claim.release()
+                staged._staged._claim.release()
+                staged._staged._file.close()
         self.uploads = self._new_uploads()
 
     # -- requests -----------------------------------------------------------------------------------------

@@ -36,7 +36,7 @@ class House:
     store: BlobStore
 
     async def add(self, data: bytes, who: Principal = ALICE) -> Blob:
-        async with await self.store.stage(len(data)) as staged:
+        async with await self.store.stage(who.home, len(data)) as staged:
             await staged.append(data)
             return await self.store.add(who, who.home, staged, Description())
 

@@ -72,7 +72,7 @@ class House:
         return {"Authorization": f"Bearer {self.secret}"}
 
     async def add(self, data: bytes) -> Blob:
-        async with await self.store.stage(len(data)) as staged:
+        async with await self.store.stage(self.principal.home, len(data)) as staged:
             await staged.append(data)
             return await self.store.add(self.principal, self.principal.home, staged, Description())
 

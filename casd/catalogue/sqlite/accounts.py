@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from uuid import UUID
 
 from casd.audit import Touched, Verb
+from casd.catalogue.sqlite import quotas
 from casd.catalogue.sqlite.rows import Row, changes_of, micros, micros_or_none, namespace_id, time_of
 from casd.catalogue.sqlite.writer import EVERYTHING
 from casd.errors import NamedKeyNotFound, TokenNotFound
@@ -55,9 +56,8 @@ def update_namespace(
     id = ensure_namespace(db, touched, name, now)
     columns = {key: value for key, value in changes.items() if key != "readers"}
     if columns:
-        db.execute(
-            f"UPDATE namespace SET {changes_of(columns, NAMESPACE_COLUMNS)} WHERE id = :id", columns | {"id": id}
-        )
+        update = f"UPDATE namespace SET {changes_of(columns, NAMESPACE_COLUMNS)} WHERE id = :id"
+        quotas.changed(db, touched, update, columns | {"id": id})
     readers = changes.get("readers")
     if isinstance(readers, (set, frozenset, list, tuple)):
         db.execute("DELETE FROM namespace_reader WHERE namespace_id = ?", (id,))

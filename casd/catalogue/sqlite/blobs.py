@@ -8,7 +8,8 @@ from collections.abc import Collection
 from uuid import UUID
 
 from casd.audit import Touched, Verb
-from casd.catalogue.sqlite import uploads
+from casd.catalogue.claims import Claim, check
+from casd.catalogue.sqlite import quotas, uploads
 from casd.catalogue.sqlite.rows import (
     BLOB_COLUMNS,
     BLOB_FROM,
@@ -75,7 +76,13 @@ def put_blocks(db: sqlite3.Connection, payload_id: int, blocks: bytes) -> None:
 
 
 def insert_blob(
-    db: sqlite3.Connection, new: NewBlob, namespace: int, payload_id: int, holds_itself: bool, now: int
+    db: sqlite3.Connection,
+    touched: Touched,
+    new: NewBlob,
+    namespace: int,
+    payload_id: int,
+    holds_itself: bool,
+    now: int,
 ) -> int:
     """Return the id of a new blob's row; the payload has one reference more, the namespace one blob more."""
     (blob_id,) = db.execute(
@@ -92,12 +99,35 @@ def insert_blob(
         },
     ).fetchone()
     db.execute("UPDATE payload SET blob_count = blob_count + 1 WHERE id = ?", (payload_id,))
-    db.execute(
+    quotas.changed(
+        db,
+        touched,
         """UPDATE namespace SET blob_count = blob_count + 1,
              logical_bytes = logical_bytes + (SELECT size FROM payload WHERE id = :payload) WHERE id = :id""",
         {"id": namespace, "payload": payload_id},
     )
     return int(blob_id)
+
+
+def check_room(db: sqlite3.Connection, touched: Touched, blob_id: int, now: int, keep_until: int) -> None:
+    """Raise QuotaExceeded if the blob, which was made just now, is more than its namespace may have."""
+    namespace, size = db.execute(
+        "SELECT b.namespace_id, p.size FROM blob b JOIN payload p ON p.id = b.payload_id WHERE b.id = ?", (blob_id,)
+    ).fetchone()
+    use = quotas.use_of(db, namespace)
+    if quotas.is_over(use):
+        expire_in(db, touched, use.namespace, now, keep_until)
+        use = quotas.use_of(db, namespace)
+    check(use.namespace, "bytes", use.quota_bytes, use.used_bytes - size, 0, size)
+    check(use.namespace, "blobs", use.quota_blobs, use.used_blobs - 1, 0, 1)
+
+
+def expire_in(db: sqlite3.Connection, touched: Touched, namespace: str, now: int, keep_until: int) -> None:
+    """End own holds in the namespace that are past their time: those take up no room."""
+    for blob_id, uuid in db.execute(quotas.SELECT_EXPIRED, {"namespace": namespace, "now": now}).fetchall():
+        touched.add(UUID(bytes=uuid))
+        touched.tell(Verb.BLOB_EXPIRE, namespace=namespace, blob=UUID(bytes=uuid))
+        settle_own_hold(db, touched, blob_id, keep_until)
 
 
 def add_blob(
@@ -108,20 +138,45 @@ def add_blob(
     now: int,
     keep_until: int,
     finishes: UUID | None,
+    claim: Claim | None = None,
 ) -> Blob:
     uploads.finish(db, finishes, new.uuid, receipt)
     namespace = namespace_id(db, new.namespace)
     payload_id = store_payload(db, touched, receipt, now, keep_until)
-    blob_id = insert_blob(db, new, namespace, payload_id, True, now)
     touched.tell(Verb.BLOB_CREATE, namespace=new.namespace, blob=new.uuid)
+    return add_own(db, touched, new, namespace, payload_id, now, keep_until, claim)
+
+
+def add_own(
+    db: sqlite3.Connection,
+    touched: Touched,
+    new: NewBlob,
+    namespace: int,
+    payload_id: int,
+    now: int,
+    keep_until: int,
+    claim: Claim | None,
+) -> Blob:
+    """A blob that holds itself; its claim has become it."""
+    blob_id = insert_blob(db, touched, new, namespace, payload_id, True, now)
+    check_room(db, touched, blob_id, now, keep_until)
+    touched.add(claim)
     return blob_by_id(db, blob_id)
 
 
-def copy(db: sqlite3.Connection, touched: Touched, blob: UUID, new: NewBlob, now: int, keep_until: int) -> Blob:
+def copy(
+    db: sqlite3.Connection,
+    touched: Touched,
+    blob: UUID,
+    new: NewBlob,
+    now: int,
+    keep_until: int,
+    claim: Claim | None,
+) -> Blob:
     (payload_id,) = db.execute("SELECT payload_id FROM blob WHERE id = ?", (living_blob_id(db, blob, now),)).fetchone()
     db.execute("UPDATE payload SET keep_until = max(keep_until, ?) WHERE id = ?", (keep_until, payload_id))
     touched.tell(Verb.BLOB_CREATE, namespace=new.namespace, blob=new.uuid, note=f"of the bytes of {blob}")
-    return blob_by_id(db, insert_blob(db, new, namespace_id(db, new.namespace), payload_id, True, now))
+    return add_own(db, touched, new, namespace_id(db, new.namespace), payload_id, now, keep_until, claim)
 
 
 def blob_by_id(db: sqlite3.Connection, blob_id: int) -> Blob:
@@ -145,16 +200,16 @@ def drop_own_hold(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int
     if blob is None or not blob.holds_itself:  # never None: it lives
         raise Conflict(f"blob {uuid} does not hold itself: only versions do; remove them instead")
     touched.tell(Verb.BLOB_DELETE, namespace=blob.namespace, blob=uuid)
-    return settle_own_hold(db, blob_id, keep_until)
+    return settle_own_hold(db, touched, blob_id, keep_until)
 
 
-def settle_own_hold(db: sqlite3.Connection, blob_id: int, keep_until: int) -> Blob | None:
+def settle_own_hold(db: sqlite3.Connection, touched: Touched, blob_id: int, keep_until: int) -> Blob | None:
     """The blob without its own hold; None if that was its last and its row is gone."""
     db.execute("UPDATE blob SET holds_itself = 0, let_go = 1, expires_at = NULL WHERE id = ?", (blob_id,))
     blob = blob_by_id(db, blob_id)
     if blob.version_count:
         return blob
-    delete_blob(db, blob_id, keep_until)
+    delete_blob(db, touched, blob_id, keep_until)
     return None
 
 
@@ -176,11 +231,11 @@ def release_by_version(db: sqlite3.Connection, touched: Touched, blob_id: int, n
     touched.add(UUID(bytes=uuid))
     is_held = version_count > 0 or (holds_itself and (expires_at is None or expires_at > now))
     if not is_held:
-        delete_blob(db, blob_id, keep_until)
+        delete_blob(db, touched, blob_id, keep_until)
     return UUID(bytes=uuid)
 
 
-def delete_blob(db: sqlite3.Connection, blob_id: int, keep_until: int) -> None:
+def delete_blob(db: sqlite3.Connection, touched: Touched, blob_id: int, keep_until: int) -> None:
     """The blob's row is gone; its payload has one reference less and is kept until `keep_until` at least."""
     payload_id, namespace = db.execute(
         "DELETE FROM blob WHERE id = ? RETURNING payload_id, namespace_id", (blob_id,)
@@ -190,9 +245,11 @@ def delete_blob(db: sqlite3.Connection, blob_id: int, keep_until: int) -> None:
            WHERE id = ? RETURNING size""",
         (keep_until, payload_id),
     ).fetchone()
-    db.execute(
-        "UPDATE namespace SET blob_count = blob_count - 1, logical_bytes = logical_bytes - ? WHERE id = ?",
-        (size, namespace),
+    quotas.changed(
+        db,
+        touched,
+        "UPDATE namespace SET blob_count = blob_count - 1, logical_bytes = logical_bytes - :size WHERE id = :id",
+        {"id": namespace, "size": size},
     )
 
 
@@ -206,7 +263,7 @@ def expire_blobs(db: sqlite3.Connection, touched: Touched, now: int, keep_until:
     for blob_id, uuid, namespace in expired:
         touched.add(UUID(bytes=uuid))
         touched.tell(Verb.BLOB_EXPIRE, namespace=namespace, blob=UUID(bytes=uuid))
-        settle_own_hold(db, blob_id, keep_until)
+        settle_own_hold(db, touched, blob_id, keep_until)
     return len(expired)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from uuid import UUID
 
 from casd.audit import Touched, Verb
+from casd.catalogue.claims import Claim
 from casd.catalogue.sqlite import blobs, uploads
 from casd.catalogue.sqlite.retention import first_kept
 from casd.catalogue.sqlite.rows import (
@@ -70,8 +71,10 @@ def publish(
     new_uuid: Callable[[], UUID],
     finishes: UUID | None,
     naming: Naming,
+    claim: Claim | None,
 ) -> Version:
     namespace = namespace_id(db, new.namespace)
+    touched.add(claim)
     check_guard(db, guard, new.namespace, name)
     payload_id = blobs.store_payload(db, touched, receipt, now, keep_until)
     same = newest_with(db, new.namespace, name, receipt.digest) if naming.unless_same else None
@@ -81,8 +84,9 @@ def publish(
         describe(db, touched, new.namespace, name, naming)
         return same
     check_adds(db, new.namespace, name, naming)
-    blob_id = blobs.insert_blob(db, new, namespace, payload_id, False, now)
+    blob_id = blobs.insert_blob(db, touched, new, namespace, payload_id, False, now)
     version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
+    blobs.check_room(db, touched, blob_id, now, keep_until)  # after retention
     describe(db, touched, new.namespace, name, naming)
     uploads.finish(db, finishes, new.uuid, receipt, version.number)
     tell_version(touched, Verb.NAME_PUBLISH, version)
@@ -107,8 +111,10 @@ def bind(
     new_uuid: Callable[[], UUID],
     naming: Naming,
     as_new: bool,
+    claim: Claim | None,
 ) -> Version:
     namespace = namespace_id(db, new.namespace)
+    touched.add(claim)
     blob_id = blobs.living_blob_id(db, blob, now)
     check_guard(db, guard, new.namespace, name)
     same = newest_with(db, new.namespace, name, blobs.blob_by_id(db, blob_id).digest) if naming.unless_same else None
@@ -120,10 +126,13 @@ def bind(
     owner, payload_id, content_type, filename = db.execute(
         "SELECT namespace_id, payload_id, content_type, filename FROM blob WHERE id = ?", (blob_id,)
     ).fetchone()
-    if as_new or owner != namespace:
+    is_copied = as_new or owner != namespace
+    if is_copied:
         copy = new if as_new else NewBlob(new.uuid, new.namespace, content_type, filename)
-        blob_id = blobs.insert_blob(db, copy, namespace, payload_id, False, now)
+        blob_id = blobs.insert_blob(db, touched, copy, namespace, payload_id, False, now)
     version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
+    if is_copied:
+        blobs.check_room(db, touched, blob_id, now, keep_until)
     describe(db, touched, new.namespace, name, naming)
     tell_version(touched, Verb.NAME_BIND, version, f"of blob {blob}")
     return version

@@ -215,7 +215,8 @@ class Writer:
         self.commits.add(len(batch), took_s, is_failed)
         touched: set[object] = set()
         for operation in batch:
-            touched |= operation.touched
+            if operation.error is None:  # what has failed has changed nothing
+                touched |= operation.touched
         self._on_commit(touched)
         for operation in batch:
             if operation.future.cancelled():

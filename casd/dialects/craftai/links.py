@@ -57,7 +57,7 @@ async def post(request: web.Request) -> web.StreamResponse:
     form = Form(request)
     fields: dict[str, str] = {}
     file: Part | None = None
-    async with await store.stage(form.size) as staged:
+    async with await store.stage(namespace, form.size, name=name, least=form.least_size) as staged:
         async for part in form:
             if file is not None:
                 continue  # as S3 has it: what follows the file says nothing

@@ -43,7 +43,7 @@ async def upload(request: web.Request) -> web.StreamResponse:
     form = Form(request)
     about: Description | None = None
     name: str | None = None
-    async with await store.stage(form.size) as staged:
+    async with await store.stage(principal.home, form.size, least=form.least_size) as staged:
         async for part in form:
             if part.name == FILE and about is None:
                 about = part.description()

@@ -1,12 +1,14 @@
 """Tokens and namespaces, for admins; a member may read its own namespace."""
 
+from typing import Any
+
 from aiohttp import web
 
 from casd import auth
 from casd.dialects.native.bodies import NamespaceChanges, TokenRequest
 from casd.dialects.native.render import namespace_json, page_json, token_json
 from casd.errors import NamespaceNotFound
-from casd.model import Page, Token, checked_namespace
+from casd.model import Namespace, Page, Token, checked_namespace
 from casd.uuids import new_uuid
 from casd.web.answers import json_response
 from casd.web.bodies import checked
@@ -64,14 +66,14 @@ async def namespaces(request: web.Request) -> web.StreamResponse:
     own = [item for item in known if principal.is_member(item.name)]  # in the order of names
     left = [item for item in own if item.name.encode() > (after or b"")]
     page = Page(tuple(left[:limit]), left[limit - 1].name.encode() if len(left) > limit else None)
-    return page_json(request, page, [namespace_json(item) for item in page.items])
+    return page_json(request, page, [await told(request, item) for item in page.items])
 
 
 async def namespace(request: web.Request) -> web.StreamResponse:
     name = checked_namespace(decode(raw_segments(request)[2]))
     if not principal_of(request).is_member(name):
         raise NamespaceNotFound(f"there is no namespace {name}")
-    return json_response(namespace_json(await store_of(request).namespace(name)))
+    return json_response(await told(request, await store_of(request).namespace(name)))
 
 
 async def update_namespace(request: web.Request) -> web.StreamResponse:
@@ -83,4 +85,11 @@ async def update_namespace(request: web.Request) -> web.StreamResponse:
         changes["readers"] = []
     if changes.get("anonymous_read", False) is None:
         changes["anonymous_read"] = False
-    return json_response(namespace_json(await store.catalogue.update_namespace(name, changes, store.now())))
+    return json_response(await told(request, await store.catalogue.update_namespace(name, changes, store.now())))
+
+
+async def told(request: web.Request, namespace: Namespace) -> dict[str, Any]:
+    """Its rules, and what there is of it now."""
+    store = store_of(request)
+    use = await store.catalogue.use(namespace.name, store.now())
+    return namespace_json(namespace, use, store.catalogue.claims.reserved(namespace.name))

@@ -49,7 +49,7 @@ async def add(request: web.Request) -> web.StreamResponse:
         return created(store, await copied(request, namespace, about))
     size = announced_size(request)
     expected = announced(request.headers.get("Repr-Digest"), size)
-    async with await store.stage(size) as staged:
+    async with await store.stage(namespace, size) as staged:
         await receive(request, staged)
         blob = await store.add(principal, namespace, staged, about, expected)
     return created(store, blob)

@@ -197,6 +197,10 @@ class Namespace(AnswerBody):
     quota_blobs: Count | None
     keep_versions: int | None = Field(description="null: all are kept")
     max_age_s: int | None = Field(description="null: blobs do not expire by age")
+    used_bytes: Count = Field(description="of its blobs, each counted fully; those whose time is over do not count")
+    used_blobs: Count
+    reserved_bytes: Count = Field(description="claimed by transfers under way, and counted against the quota")
+    reserved_blobs: Count
 
 
 class Namespaces(AnswerBody):

@@ -53,7 +53,7 @@ async def put(request: web.Request) -> web.StreamResponse:
     about = description(request, store)
     size = announced_size(request)
     expected = announced(request.headers.get("Repr-Digest"), size)
-    async with await store.stage(size) as staged:
+    async with await store.stage(namespace, size, name=name) as staged:
         await receive(request, staged)
         version = await store.publish(principal, namespace, name, staged, about, guard=guard, expected=expected)
     return await created(store, version, is_stored=True)

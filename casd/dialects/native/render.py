@@ -6,6 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
+from casd.catalogue.claims import Use
 from casd.catalogue.values import Hit, Holders
 from casd.model import BlobView, NameInfo, Namespace, Page, Token, Version
 from casd.web.answers import json_response, path_of_version, time_text
@@ -107,7 +108,7 @@ def token_json(token: Token) -> dict[str, Any]:
     }
 
 
-def namespace_json(namespace: Namespace) -> dict[str, Any]:
+def namespace_json(namespace: Namespace, use: Use, reserved: tuple[int, int]) -> dict[str, Any]:
     return {
         "name": namespace.name,
         "readers": sorted(namespace.readers),
@@ -117,6 +118,10 @@ def namespace_json(namespace: Namespace) -> dict[str, Any]:
         "quota_blobs": namespace.quota_blobs,
         "keep_versions": namespace.keep_versions,
         "max_age_s": namespace.max_age_s,
+        "used_bytes": use.used_bytes,
+        "used_blobs": use.used_blobs,
+        "reserved_bytes": reserved[0],
+        "reserved_blobs": reserved[1],
     }
 
 

@@ -15,6 +15,9 @@ from casd.web.traffic import TRAFFIC
 
 log = logging.getLogger(__name__)
 
+NEAR = 0.9  # of a quota: what an operator wants to hear of before writers are refused
+QUOTAS_SHOWN = 100
+
 ROOT = f"""casd {__version__}: a content-addressed storage daemon.
 
 The API is under /v1 (Authorization: Bearer <token>); /healthz says whether the daemon is alive, /readyz whether it
@@ -77,12 +80,32 @@ async def status(request: web.Request) -> web.StreamResponse:
                 "announced_bytes": unfinished.announced_bytes,
                 "active": uploads.active,
             },
+            "quotas": quotas_json(store),
             "reads": reads_json(store),
             "queues": queues(request),
             "scrub": {"oldest_checked_at": time_text(light), "oldest_deep_checked_at": time_text(deep)},
             "upkeep": runs_json(request),
         }
     )
+
+
+def quotas_json(store: BlobStore) -> list[dict[str, str | int | None]]:
+    """Of namespaces that are near a quota or over it, the fullest first."""
+    claims, shown = store.catalogue.claims, []
+    for use in claims.near(NEAR)[:QUOTAS_SHOWN]:
+        reserved_bytes, reserved_blobs = claims.reserved(use.namespace)
+        shown.append(
+            {
+                "namespace": use.namespace,
+                "quota_bytes": use.quota_bytes,
+                "quota_blobs": use.quota_blobs,
+                "used_bytes": use.used_bytes,
+                "used_blobs": use.used_blobs,
+                "reserved_bytes": reserved_bytes,
+                "reserved_blobs": reserved_blobs,
+            }
+        )
+    return shown
 
 
 def reads_json(store: BlobStore) -> dict[str, int]:

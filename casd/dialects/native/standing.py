@@ -80,6 +80,18 @@ class LastRuns(AnswerBody):
     repair: Run[RepairReport] | None
 
 
+class FullNamespace(AnswerBody):
+    """A namespace that has, with what is reserved, nine tenths of a quota or more."""
+
+    namespace: str
+    quota_bytes: Count | None
+    quota_blobs: Count | None
+    used_bytes: Count
+    used_blobs: Count
+    reserved_bytes: Count
+    reserved_blobs: Count
+
+
 class Status(AnswerBody):
     """How the daemon stands."""
 
@@ -90,6 +102,7 @@ class Status(AnswerBody):
     garbage: Garbage
     disk: Disk
     uploads: OpenUploads
+    quotas: list[FullNamespace] = Field(description="the fullest first, at most 100")
     reads: Reads
     queues: Queues
     scrub: ScrubProgress

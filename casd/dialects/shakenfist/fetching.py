@@ -91,7 +91,7 @@ class Fetches:
         size = checked_size(response, limit_bytes)
         about = Description(content_type(response), filename(fetch.url))
         more: dict[str, Any] = {"expected": Expected(size), "naming": fetch.naming}
-        async with await store.stage(size) as staged:
+        async with await store.stage(fetch.namespace, size, name=fetch.name) as staged:
             await pump(response.content.readany, staged, limit_bytes)
             await store.publish(fetch.principal, fetch.namespace, fetch.name, staged, about, **more)
 

@@ -32,6 +32,7 @@ async def append(request: web.Request) -> web.StreamResponse:
     async with appending_whole(uploads, principal_of(request), uuid_of(request), limit) as appending:
         if size is not None and appending.upload.offset + size > appending.limit_bytes:
             raise TooLarge("the upload", appending.limit_bytes)
+        await appending.expect(size)
         await receive(request, appending)
     return json_response(appending.upload.offset)
 

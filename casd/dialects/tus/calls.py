@@ -22,7 +22,7 @@ from casd.dialects.tus.asking import (
     uploads_of,
     uuid_of,
 )
-from casd.errors import CasdError, ChunkMismatch, OffsetConflict, TooLarge, UploadBusy, UploadNotFound
+from casd.errors import CasdError, ChunkMismatch, OffsetConflict, QuotaExceeded, TooLarge, UploadBusy, UploadNotFound
 from casd.model import Upload
 from casd.uploads import NewUpload
 from casd.uploads.joining import join
@@ -55,6 +55,8 @@ def versioned(handler: Handler) -> Handler:
 
 
 def render_error(request: web.Request, status: int, error: CasdError) -> web.Response:
+    if isinstance(error, QuotaExceeded):
+        status = 413  # its clients try what is 5xx again, and again
     response = problem(request, status, error)
     response.headers["Tus-Resumable"] = VERSION
     if isinstance(error, OffsetConflict | UploadBusy):
@@ -194,10 +196,12 @@ async def take(request: web.Request, upload: Upload, offset: int) -> Upload:
     if checksum is None:
         async with uploads.appending(principal, upload.uuid, offset, driver, limit) as appending:
             check_room(offset, appending.upload.size, size)
+            await appending.expect(size)
             await receive(request, appending)
         return appending.upload
     async with appending_whole(uploads, principal, upload.uuid, limit, offset=offset, driver=driver) as whole:
         check_room(offset, whole.upload.size, size)
+        await whole.expect(size)
         checked = Checked(whole, checksum)
         await receive(request, checked)
         checked.check()
