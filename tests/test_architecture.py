@@ -37,6 +37,7 @@ LAYERS = (
         "upkeep",
         "vitals",
         "named_keys",
+        "docs",
         "trail",
     },
     {"web"},
@@ -83,6 +84,7 @@ KNOWN_BY = {  # who may import them, beside themselves
     "daemon": {"cli"},
     "backup": {"cli"},
     "fsck": {"cli"},
+    "docs": {"dialects"},
     "dialects": {"daemon"},
     "console": {"daemon"},
 }

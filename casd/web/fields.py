@@ -79,6 +79,7 @@ PATHS: Mapping[str, Parameter] = {
         ),
         Parameter("key", "A metadata key, without control characters.", CLEAN, example="architecture"),
         Parameter("algorithm", "A checksum's kind.", {"type": "string", "enum": ["sha512", "sha256", "xxh3-128"]}),
+        Parameter("topic", "A help topic.", {"type": "string", "pattern": "^[a-z-]+$"}, example="resuming"),
         Parameter("id", "The id, as the listing tells it.", TEXT),
     )
 }

@@ -37,6 +37,8 @@ OPEN = {
     ("GET", "/console/{path}"): "the console's own files, which are the same for all; it shows what its token may read",
     ("GET", "/healthz"): "whoever watches the daemon has no token",
     ("GET", "/readyz"): "the same",
+    ("GET", "/docs"): "how to ask, not what is stored",
+    ("GET", "/docs/{topic}"): "the same",
     ("GET", "/openapi.json"): "how to ask, not what is stored",
     ("OPTIONS", "/v1/uploads"): "what the protocol can do here, not what is stored",
     ("POST", "/auth"): "takes the key in its body, and refuses one that is not good",

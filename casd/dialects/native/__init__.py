@@ -12,6 +12,7 @@ from casd.dialects.native import (
     backups,
     blobs,
     describing,
+    docs,
     names,
     quarantine,
     service,
@@ -33,6 +34,7 @@ NATIVE = Dialect(
     prefixes=("/v1", "/"),
     credential=bearer,
     render_error=problem,
+    prepare=docs.prepare,
     routes=(
         # Routes are tried in this order: the busiest of those that begin alike goes first.
         Route("GET", "/v1/blobs/{uuid}/data", blobs.data, Access.ANYONE, is_signable=True, about=about.blobs.DATA),
@@ -41,6 +43,8 @@ NATIVE = Dialect(
         Route("GET", "/readyz", service.readyz, Access.OPEN, about=about.service.READYZ),
         Route("GET", "/metrics", watching.metrics, Access.ANYONE, about=about.service.METRICS),
         Route("GET", "/openapi.json", describing.openapi, Access.OPEN, about=about.service.OPENAPI),
+        Route("GET", "/docs", docs.home, Access.OPEN, about=about.service.DOCS),
+        Route("GET", "/docs/{topic}", docs.topic, Access.OPEN, about=about.service.GUIDE),
         Route("POST", "/v1/blobs", blobs.add, about=about.blobs.ADD),
         Route("GET", "/v1/blobs", blobs.listing, about=about.blobs.LISTING),
         Route("GET", "/v1/blobs/{uuid}", blobs.info, Access.ANYONE, about=about.blobs.INFO),

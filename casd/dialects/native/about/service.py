@@ -2,7 +2,8 @@
 
 import casd.dialects.native.models as models
 import casd.dialects.native.standing as standing
-from casd.web.fields import TIME
+from casd import errors
+from casd.web.fields import TEXT, TIME
 from casd.web.operation import Answer, Operation, Parameter
 from casd.web.refusals import ADMINS
 
@@ -50,6 +51,27 @@ OPENAPI = Operation(
         Answer(200, "OpenAPI 3.1.", models.OpenApi, headers=("ETag", "Cache-Control")),
         Answer(304, "You have it already.", headers=("ETag", "Cache-Control")),
     ),
+)
+DOCS = Operation(
+    "docs",
+    TAG,
+    "Read the API as a page",
+    (
+        Answer(200, "For people.", media=("text/html",), headers=("ETag", "Cache-Control")),
+        Answer(304, "You have it already.", headers=("ETag", "Cache-Control")),
+    ),
+    query=(Parameter("q", "Only what has these words.", TEXT, example="resume"),),
+)
+GUIDE = Operation(
+    "guide",
+    TAG,
+    "Read a help topic as a page",
+    (
+        Answer(200, "For people.", media=("text/html", "text/css"), headers=("ETag", "Cache-Control")),
+        Answer(304, "You have it already.", headers=("ETag", "Cache-Control")),
+    ),
+    "The texts of `casd help TOPIC`.",
+    errors=(errors.NotFound,),
 )
 SAMPLES = Operation(
     "listSamples",
