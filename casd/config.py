@@ -176,6 +176,14 @@ class Limits(Section):
     head_timeout_s: Deadline = 30.0
     body_idle_timeout_s: Deadline = 60.0
     send_idle_timeout_s: Deadline = 60.0
+    min_bytes_per_s: float = Field(default=128.0, ge=0, le=MOST_BYTES)
+    min_rate_window_s: Deadline = 120.0
+    max_requests: Count = 1000
+    max_transfers: Count = 1000
+    max_waiting: Count = 1000
+    max_wait_s: Deadline = 30.0
+    requests_per_s: float = Field(default=0.0, ge=0, le=MOST_BYTES)
+    requests_burst: int = Field(default=100, ge=1, le=MOST_BYTES)
     max_connections: Count = 10_000
     max_connections_per_address: Count = 0
     max_uploads_per_token: int = Field(default=1000, ge=1, le=MOST_BYTES)

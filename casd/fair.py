@@ -23,6 +23,9 @@ class Bounds:
     max_wait_s: float = 30.0
 
 
+UNBOUNDED = Bounds(0)
+
+
 @dataclass(eq=False, slots=True)
 class Place:
     """One holder's, or who waits to be one. `leave` gives it back, however it stands."""

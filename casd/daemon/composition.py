@@ -15,7 +15,7 @@ from casd.console import CONSOLE
 from casd.daemon.data_folder import announced, ensure_admin_token, ensure_signing_key
 from casd.daemon.descriptors import OWN_DESCRIPTORS, affordable_connections, without_traceback
 from casd.daemon.listening import bound_listeners, listening
-from casd.daemon.reload import Changeable, body_limits, connection_limits
+from casd.daemon.reload import Changeable, body_limits, connection_limits, pace_of
 from casd.daemon.systemd import Passed
 from casd.daemon.timers import cancel, keep_up, keep_whole
 from casd.daemon.tls import Certificate
@@ -123,7 +123,7 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         stack.push_async_callback(upkeep.close)
         for timer in (keep_up, keep_whole):
             stack.push_async_callback(cancel, asyncio.create_task(timer(upkeep, config)))
-        transmitter = Transmitter(config.limits.send_idle_timeout_s)
+        transmitter = Transmitter(config.limits.send_idle_timeout_s, pace_of(config))
         stack.push_async_callback(transmitter.close)
         limits = body_limits(config)
         trail = Trail(catalogue, utc_now, is_kept=bool(keep_audit), tells_reads=config.audit.reads)

@@ -14,10 +14,12 @@ from casd import logs
 from casd.config import Config
 from casd.daemon.tls import Certificate, loaded
 from casd.errors import CasdError
+from casd.fair import Bounds
 from casd.uploads import Uploads
 from casd.web.keys import Limits
 from casd.web.traffic import ConnectionLimits, Traffic
 from casd.web.transmit import Transmitter
+from casd.web.waiting import Pace
 
 log = logging.getLogger(__name__)
 
@@ -41,6 +43,7 @@ class Changeable:
             setattr(self.limits, field.name, getattr(fresh, field.name))
         self.uploads.limit_per_token = config.limits.max_uploads_per_token
         self.transmitter.idle_timeout_s = config.limits.send_idle_timeout_s
+        self.transmitter.pace = pace_of(config)
         logs.set_level(config.log.level)
         if self.certificate is not None and context is not None:
             self.certificate.replace(context)
@@ -98,7 +101,16 @@ def connection_limits(config: Config) -> ConnectionLimits:
         limits.max_connections_per_address,
         limits.drain_timeout_s,
         config.log.slow_request_s,
+        pace_of(config),
+        Bounds(limits.max_requests, limits.max_waiting, limits.max_wait_s),
+        Bounds(limits.max_transfers, limits.max_waiting, limits.max_wait_s),
+        limits.requests_per_s,
+        limits.requests_burst,
     )
+
+
+def pace_of(config: Config) -> Pace:
+    return Pace(config.limits.min_bytes_per_s, config.limits.min_rate_window_s)
 
 
 def body_limits(config: Config) -> Limits:

@@ -17,6 +17,7 @@ from casd.errors import (
     CasdError,
     InvalidInput,
     NotFound,
+    Overloaded,
     RangeNotSatisfiable,
     RateLimited,
     Unauthenticated,
@@ -29,6 +30,7 @@ from casd.upkeep import Upkeep
 from casd.uploads import Uploads
 from casd.vitals import Vitals
 from casd.web.acting import actor_of, tell_refusal
+from casd.web.admission import admit
 from casd.web.dialect import Access, Dialect, Handler, Route
 from casd.web.errors import InternalError, RouteError, status_of
 from casd.web.keys import (
@@ -62,6 +64,7 @@ from casd.web.send import unsatisfied
 from casd.web.signed import PARAMETER, Target, opened
 from casd.web.traffic import TRAFFIC, Traffic
 from casd.web.transmit import Transmitter
+from casd.web.waiting import place_of
 
 log = logging.getLogger(__name__)
 
@@ -135,11 +138,15 @@ def guarded(dialect: Dialect, route: Route) -> Handler:
             raise Unauthenticated("this needs a token")
         request[PRINCIPAL] = principal
         try:
+            if route.access is not Access.OPEN:
+                await admit(request, principal)
             return await route.handler(request)
         except NotFound:
             if principal is None and route.access is Access.ANYONE:
                 raise Unauthenticated("this needs a token") from None  # whether it is there or not
             raise
+        finally:
+            place_of(request).leave()
 
     return handle
 
@@ -226,7 +233,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 def render(request: web.Request, dialect: Dialect, error: CasdError) -> web.Response:
     """The error as the dialect shows it, with the headers that its status asks for."""
     status = status_of(error)
-    if status >= 500:
+    if status >= 500 and not isinstance(error, Overloaded):
         log.error("request failed request=%s status=%d error=%s", request[REQUEST_ID], status, error)
     response = dialect.render_error(request, status, error)
     if isinstance(error, RangeNotSatisfiable):

@@ -16,12 +16,14 @@ from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import StreamReader
 from aiohttp.web_protocol import RequestHandler, _ErrInfo
 
+from casd.fair import Place
 from casd.web.errors import RouteError, bare_problem, problem
 from casd.web.heads import hides_what_follows, refuse
 from casd.web.keys import ENDING, REQUEST_ID, Ending
 from casd.web.origin import UNIX, plain
 from casd.web.request_log import told
 from casd.web.traffic import READ_BUFFER_BYTES, Traffic
+from casd.web.waiting import Progress, Stall, untaken_bytes
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +49,11 @@ class Connection(RequestHandler):
         "_is_last",
         "_last_message",
         "_newest_body",
+        "_stall",
         "_stall_timer",
-        "_stalled_at",
         "_status",
         "_traffic",
+        "awaited",
         "counted_as",
     )
 
@@ -76,7 +79,8 @@ class Connection(RequestHandler):
         self._cut: Ending | None = None  # why we ended the connection within an answer
         self._status: int | None = None  # of the answer under way
         self._stall_timer: asyncio.TimerHandle | None = None
-        self._stalled_at = 0
+        self._stall: Stall | None = None  # while the client is waited for to take what was written
+        self.awaited: Place | None = None  # that the request under way waits for
 
     # -- the connection -----------------------------------------------------------------------------------
 
@@ -125,11 +129,15 @@ class Connection(RequestHandler):
         is_asked = bool(self._messages) or self in self._traffic.busy
         is_whole = self._newest_body is None or self._newest_body.is_eof()
         self._is_half_closed = is_asked and is_whole and not is_tls
+        if self.awaited is not None:  # there is no room for it now, and most who close have gone
+            self.awaited.give_up()
         return self._is_half_closed
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._stop_head_timer()
-        self._stop_stall_timer()
+        self._end_stall()
+        if self.awaited is not None:
+            self.awaited.give_up()
         self._traffic.forget(self)
         if self._dropped_body is not None:
             self._dropped_body.set_exception(ConnectionResetError("the client is gone"))
@@ -212,33 +220,46 @@ class Connection(RequestHandler):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self.transport is not None and self._stall_timer is None:
-            self._stalled_at = self.transport.get_write_buffer_size()
+        if self.transport is not None and self._stall is None:
+            self._stall = Stall(Progress(), self._untaken_bytes(self.transport))
+            self._traffic.waits_for(self, self.transport.get_write_buffer_size())
             self._start_stall_timer()
 
     def resume_writing(self) -> None:
-        self._stop_stall_timer()
+        self._end_stall()
         super().resume_writing()
 
-    def _start_stall_timer(self) -> None:
-        self._stall_timer = self._loop.call_later(self._traffic.limits.send_idle_timeout_s, self._still_stalled)
-
-    def _stop_stall_timer(self) -> None:
+    def _end_stall(self) -> None:
+        self._traffic.takes_again(self)
+        self._stall = None
         if self._stall_timer is not None:
             self._stall_timer.cancel()
             self._stall_timer = None
 
-    def _still_stalled(self) -> None:
+    def _start_stall_timer(self) -> None:
+        limits = self._traffic.limits
+        step_s = min(limits.send_idle_timeout_s, limits.pace.window_s)
+        self._stall_timer = self._loop.call_later(step_s, self._still_stalled, step_s)
+
+    def _still_stalled(self, waited_s: float) -> None:
         self._stall_timer = None
-        if self.transport is None:
+        if self.transport is None or self._stall is None:
             return
-        left = self.transport.get_write_buffer_size()
-        if left >= self._stalled_at:
-            self._cut = Ending.STALLED
+        limits, left = self._traffic.limits, self._untaken_bytes(self.transport)
+        if self._stall.is_over(left, waited_s, limits.send_idle_timeout_s, limits.pace):
+            self.cut_stalled()
+        else:
+            self._start_stall_timer()
+
+    @staticmethod
+    def _untaken_bytes(transport: asyncio.Transport) -> int:
+        return transport.get_write_buffer_size() + untaken_bytes(transport.get_extra_info("socket").fileno())
+
+    def cut_stalled(self) -> None:
+        """The client takes too little of its answer: it is not waited for any longer."""
+        self._cut = Ending.STALLED
+        if self.transport is not None:
             self.transport.abort()
-            return
-        self._stalled_at = left
-        self._start_stall_timer()
 
     # -- requests in flight -------------------------------------------------------------------------------
 

@@ -18,6 +18,8 @@ from casd.store import DEFAULT_CONTENT_TYPE
 from casd.tasks import to_the_end
 from casd.web.keys import BODY_AWAITED_S, EXPECTATION, LIMITS
 from casd.web.ranges import number
+from casd.web.traffic import TRAFFIC
+from casd.web.waiting import PROGRESS, Progress, place_of
 
 JSON_LIMIT_BYTES = 1 << 20
 JSON_DEPTH = 64
@@ -78,16 +80,23 @@ async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_byte
 async def next_piece(request: web.Request) -> bytes:
     """What has arrived of the body, empty at its end. Raises BodyTimeout, InvalidInput."""
     idle_timeout_s = request.app[LIMITS].body_idle_timeout_s
+    progress = request.setdefault(PROGRESS, Progress())
+    pace = request.app[TRAFFIC].limits.pace
     began_at = time.perf_counter()
     try:
-        async with asyncio.timeout(idle_timeout_s):
-            return await request.content.readany()
+        with place_of(request).idle():
+            async with asyncio.timeout(idle_timeout_s):
+                data = await request.content.readany()
     except TimeoutError:
         raise BodyTimeout(f"no byte of the body arrived for {idle_timeout_s:g} s") from None
     except web.RequestPayloadError as error:  # chunks that do not parse, or a body that ends too early
         raise InvalidInput("the body's framing is broken") from error
     finally:
-        request[BODY_AWAITED_S] = request.get(BODY_AWAITED_S, 0.0) + time.perf_counter() - began_at
+        waited_s = time.perf_counter() - began_at
+        request[BODY_AWAITED_S] = request.get(BODY_AWAITED_S, 0.0) + waited_s
+    if data and progress.is_too_slow(pace, waited_s, len(data)):
+        raise BodyTimeout(f"less than {pace.bytes_per_s:g} bytes a second of the body arrived for {pace.window_s:g} s")
+    return data
 
 
 async def proceed(request: web.Request) -> None:

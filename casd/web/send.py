@@ -22,6 +22,7 @@ from casd.errors import CasdError, PreconditionFailed, RangeNotSatisfiable
 from casd.model import Blob, ByteRange, Digest
 from casd.verified import VerifiedPayload, check_unmarked
 from casd.web.acting import tell_read
+from casd.web.admission import admit_transfer
 from casd.web.conditions import Outcome, Validators, evaluate, range_applies
 from casd.web.digest_fields import member, wanted
 from casd.web.keys import ENDING, REQUEST_ID, SIGNED_UNTIL, TRANSMITTER, Ending, store_of
@@ -168,13 +169,16 @@ async def _respond(
     if request.method == "HEAD":
         check_unmarked(representation.blob)  # as GET would; what nobody has read yet is not read for it
         return web.Response(status=status, headers=headers | {"Content-Length": str(part.size)})
+    is_small = part.size <= INLINE_BYTES and not representation.is_chunked
+    if not is_small:
+        await admit_transfer(request)
     payload = await store_of(request).open_payload(representation.blob)
     tell_read(request, representation.blob)
     try:
         algorithm = wanted(request.headers.get("Want-Content-Digest"))
         if algorithm and status == 206 and part.size <= CONTENT_DIGEST_LIMIT_BYTES:
             headers["Content-Digest"] = await _content_digest(algorithm, payload, part)
-        if part.size <= INLINE_BYTES and not representation.is_chunked:
+        if is_small:
             return web.Response(status=status, headers=headers, body=await payload.read(part.start, part.stop))
         response = web.StreamResponse(status=status, headers=headers)
         if representation.is_chunked and request.version >= (1, 1):
@@ -201,6 +205,7 @@ async def _respond_multipart(
     headers["Content-Type"] = f"multipart/byteranges; boundary={boundary}"
     response = web.StreamResponse(status=206, headers=headers)
     response.content_length = sum(len(head) + part.size for head, part in pieces) + len(end)
+    await admit_transfer(request)
     payload = await store_of(request).open_payload(representation.blob)
     tell_read(request, representation.blob)
     try:

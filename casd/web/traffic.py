@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
+from casd.fair import UNBOUNDED, Bounds, FairQueue
 from casd.web.origin import Origins
+from casd.web.rates import Rates
 from casd.web.tallies import Tallies
+from casd.web.waiting import ANY_PACE, Pace
 
 if TYPE_CHECKING:
     from casd.web.protocol import Connection
@@ -20,13 +23,14 @@ log = logging.getLogger(__name__)
 
 READ_BUFFER_BYTES = 512 << 10  # per connection, twice that at most; what arrives while a batch is being hashed
 BODIES_BYTES = 32 << 20  # of all bodies together, while they are few enough
+ANSWERS_BYTES = 128 << 20  # of all answers that clients are slow to take; files are not in memory
 BUFFERED_TIMES = 4  # twice in the buffer, and as much on its way to the disk
 LEAST_BUFFER_BYTES = 128 << 10  # a smaller share is none: the loop reads up to 256 KiB at a time anyway
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """0 connections means no cap."""
+    """0 connections, requests or bytes a second means no limit."""
 
     head_timeout_s: float
     send_idle_timeout_s: float
@@ -34,6 +38,11 @@ class ConnectionLimits:
     max_connections_per_address: int
     drain_timeout_s: float = 30.0
     slow_request_s: float = 0.0  # a request that casd takes longer for is told as slow; 0 means none is
+    pace: Pace = ANY_PACE  # that a transfer must not fall behind
+    requests: Bounds = UNBOUNDED  # small ones at a time
+    transfers: Bounds = UNBOUNDED
+    requests_per_s: float = 0.0  # of one token
+    requests_burst: int = 100
 
 
 @dataclass(slots=True)
@@ -53,8 +62,18 @@ class Traffic:
     turned_away: int = 0  # connections, since the last that was taken
     refused_connections: int = 0  # since the start
     displaced_connections: int = 0  # idle ones that made room for others, since the start
+    cut_readers: int = 0  # slow ones, whose answers took too much memory, since the start
+    stalled: dict["Connection", int] = field(default_factory=dict)  # bytes that each is to take, the longest first
+    stalled_bytes: int = 0
+    rates: Rates = field(default_factory=Rates)
+    requests: FairQueue = field(init=False)  # small ones
+    transfers: FairQueue = field(init=False)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
     is_hurried: bool = False  # nobody waits for requests in flight any more
+
+    def __post_init__(self) -> None:
+        self.requests = FairQueue(lambda: self.limits.requests)
+        self.transfers = FairQueue(lambda: self.limits.transfers)
 
     @property
     def max_connections(self) -> int:
@@ -94,11 +113,28 @@ class Traffic:
         """It is closed, or is going to be; a second time changes nothing."""
         self.resting.pop(connection, None)
         self.bodies.pop(connection, None)
+        self.takes_again(connection)
         if connection in self.connections:
             self.connections.discard(connection)
             self.by_address[connection.counted_as] -= 1
             if not self.by_address[connection.counted_as]:
                 del self.by_address[connection.counted_as]
+
+    def waits_for(self, connection: "Connection", size: int) -> None:
+        """So many bytes of an answer are in memory until the client takes them.
+
+        A page of a listing can have 8 MiB: of those who take nothing, the one that is waited for longest is cut off.
+        """
+        self.stalled[connection] = size
+        self.stalled_bytes += size
+        while self.stalled_bytes > ANSWERS_BYTES and len(self.stalled) > 1:
+            longest = next(iter(self.stalled))
+            self.takes_again(longest)
+            self.cut_readers += 1
+            longest.cut_stalled()
+
+    def takes_again(self, connection: "Connection") -> None:
+        self.stalled_bytes -= self.stalled.pop(connection, 0)
 
     def begins(self, connection: "Connection") -> None:
         """A request of the connection is under way."""

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from casd.errors import PayloadDamaged, PayloadUnreadable
 from casd.verified import Ahead, VerifiedPayload
+from casd.web.waiting import ANY_PACE, Pace, Progress, Stall, place_of, untaken_bytes
 
 SHARED_WINDOW_BYTES = 256 << 10  # one sendfile call while other transfers run: about 60 us of the loop
 ALONE_WINDOW_BYTES = 1 << 20  # and without others
@@ -24,9 +25,10 @@ COLD_THREADS = 4  # cold windows wait for the disk here; a queue behind a disk g
 class Transmitter:
     """Sends pieces of open payloads. Holds no thread while a client is waited for."""
 
-    def __init__(self, idle_timeout_s: float) -> None:
-        """A client that takes nothing for `idle_timeout_s` is cut off."""
+    def __init__(self, idle_timeout_s: float, pace: Pace = ANY_PACE) -> None:
+        """A client that takes nothing for `idle_timeout_s`, or falls behind the pace, is cut off."""
         self.idle_timeout_s = idle_timeout_s
+        self.pace = pace
         self._cold = ThreadPoolExecutor(COLD_THREADS, "casd-cold")
         self.active = 0  # transfers under way
 
@@ -48,7 +50,7 @@ class Transmitter:
         try:
             async with Ahead(payload, start, stop) as ahead:
                 if payload.file is None or transport.get_extra_info("sslcontext") is not None:
-                    await self._copy(response, payload, start, stop, ahead)
+                    await self._copy(request, response, payload, start, stop, ahead)
                 elif response.chunked:
                     await self._send_chunks(request, transport, payload, start, stop, ahead)
                 else:
@@ -57,12 +59,20 @@ class Transmitter:
             self.active -= 1
 
     async def _copy(
-        self, response: web.StreamResponse, payload: VerifiedPayload, start: int, stop: int, ahead: Ahead
+        self,
+        request: web.Request,
+        response: web.StreamResponse,
+        payload: VerifiedPayload,
+        start: int,
+        stop: int,
+        ahead: Ahead,
     ) -> None:
         while start < stop:
             piece_stop = min(stop, start + COPY_BYTES)
             await ahead.reach(piece_stop)
-            await response.write(await payload.read(start, piece_stop))
+            data = await payload.read(start, piece_stop)
+            with place_of(request).idle():
+                await response.write(data)
             start = piece_stop
 
     async def _send_chunks(
@@ -94,6 +104,7 @@ class Transmitter:
         await flush(request, transport)
         # Both loops refuse add_writer on a transport's own descriptor. The copy shares its non-blocking mode.
         socket = os.dup(transport.get_extra_info("socket").fileno())
+        progress = Progress()
         try:
             while start < stop:
                 window = min(stop - start, SHARED_WINDOW_BYTES if self.active > 1 else ALONE_WINDOW_BYTES)
@@ -101,7 +112,7 @@ class Transmitter:
                 try:
                     sent = await self._send_window(socket, payload, start, window)
                 except BlockingIOError:
-                    await self._writable(socket)
+                    await self._writable(request, socket, progress)
                     continue
                 if sent == 0:
                     payload.doubt(f"the file ends at byte {start}")
@@ -130,15 +141,33 @@ class Transmitter:
             # The client's side, which has more errors than ConnectionError covers (ETIMEDOUT, EHOSTUNREACH).
             raise ConnectionResetError(error.errno, error.strerror) from error
 
-    async def _writable(self, socket: int) -> None:
+    async def _writable(self, request: web.Request, socket: int, progress: Progress) -> None:
+        """The client has taken enough for more to be sent. Raises TimeoutError when it takes nothing, or too little."""
         loop = asyncio.get_running_loop()
         ready = asyncio.Event()
         loop.add_writer(socket, ready.set)
+        stall = Stall(progress, untaken_bytes(socket))
+        step_s = min(self.idle_timeout_s, self.pace.window_s)
         try:
-            async with asyncio.timeout(self.idle_timeout_s):
-                await ready.wait()
+            with place_of(request).idle():
+                while not ready.is_set():
+                    waited_s = await waited_for(ready, step_s)
+                    if stall.is_over(untaken_bytes(socket), waited_s, self.idle_timeout_s, self.pace):
+                        raise TimeoutError
         finally:
             loop.remove_writer(socket)
+
+
+async def waited_for(event: asyncio.Event, most_s: float) -> float:
+    """How long it took, or `most_s` where it did not happen in time."""
+    loop = asyncio.get_running_loop()
+    began_at = loop.time()
+    try:
+        async with asyncio.timeout(most_s):
+            await event.wait()
+    except TimeoutError:
+        return max(most_s, loop.time() - began_at)
+    return loop.time() - began_at
 
 
 async def flush(request: web.Request, transport: asyncio.Transport) -> None:

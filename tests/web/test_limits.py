@@ -116,6 +116,69 @@ def test_a_body_that_drips_may_take_its_time(strict_daemon: Daemon) -> None:
         assert connection.answer().status == 201
 
 
+@pytest.fixture
+def paced(request: pytest.FixtureRequest, new_daemon: Callable[..., Daemon]) -> Daemon:
+    """A daemon that wants 1000 bytes a second over 0.3 s, and otherwise has all the time of the world."""
+    return new_daemon(
+        CASD_SERVER__EVENT_LOOP=request.param,
+        CASD_LIMITS__MIN_BYTES_PER_S="1000",
+        CASD_LIMITS__MIN_RATE_WINDOW_S="0.3",
+        CASD_LIMITS__BODY_IDLE_TIMEOUT_S="3600",
+        CASD_LIMITS__SEND_IDLE_TIMEOUT_S="3600",
+    ).start()
+
+
+on_both_loops = pytest.mark.parametrize("paced", ["asyncio", "uvloop"], indirect=True)
+
+
+@on_both_loops
+def test_a_body_that_drips_for_ever_is_not_waited_for(paced: Daemon, line: str) -> None:
+    with raw(paced) as connection:
+        connection.send(head(paced, line, "Content-Length: 150000"))
+
+        said = drip(connection, "x")
+
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b"less than 1000 bytes a second" in said
+    wait_until(lambda: not incoming(paced), "the stage is gone")
+
+
+@on_both_loops
+def test_a_reader_that_drips_for_ever_is_not_waited_for(paced: Daemon) -> None:
+    with Wire(paced) as wire:
+        uuid = stored(wire, random.randbytes(12 << 20)).json["uuid"]
+    with raw(paced, receive_buffer_bytes=4096) as connection:
+        connection.send(head(paced, f"GET /v1/blobs/{uuid}/data", "X-Request-ID: drip.1"))
+        while "request=drip.1 " not in paced.log:
+            connection.sock.recv(1)
+
+    assert "ending=stalled" in next(line for line in paced.log.splitlines() if "request=drip.1 " in line)
+
+
+@on_both_loops
+def test_a_reader_of_a_long_listing_that_takes_nothing_is_not_waited_for(paced: Daemon) -> None:
+    with Wire(paced) as wire:
+        uuid = stored(wire, b"described").json["uuid"]
+        for key in range(12):
+            described = wire.ask("PUT", f"/v1/blobs/{uuid}/metadata/{key}", {"value": "x" * 65_000})
+            assert described.status in (200, 201)
+    with raw(paced, receive_buffer_bytes=4096) as connection:
+        connection.send(head(paced, f"GET /v1/blobs/{uuid}/metadata", "X-Request-ID: drip.2") * 20)
+        wait_until(lambda: "ending=stalled" in paced.log, "it is cut off")
+
+
+@on_both_loops
+def test_a_fast_client_may_pause_for_longer_than_the_window(paced: Daemon) -> None:
+    data = random.randbytes(100_000)
+    with raw(paced) as connection:
+        connection.send(head(paced, "POST /v1/blobs", f"Content-Length: {len(data)}"))
+        connection.send(data[:-1])
+        assert not select.select([connection.sock], [], [], 0.5)[0]
+        connection.send(data[-1:])
+
+        assert connection.answer().status == 201
+
+
 def test_a_silent_connection_is_closed(strict_daemon: Daemon) -> None:
     with raw(strict_daemon) as connection:
         answer = connection.answer()
