@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -325,6 +325,7 @@ def test_what_is_in_force_is_shown_with_who_said_it(tmp_path: Path) -> None:
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1)
 
 
+@settings(deadline=None)  # the machine may be busy with other tests
 @given(
     host=TEXTS,
     data=TEXTS.filter(lambda text: not text.startswith("~")),
