@@ -34,7 +34,8 @@ from casd.model import VerifyReads
 
 PREFIX = "CASD_"
 DIVIDER = "__"
-ELSEWHERE = frozenset({"CASD_URL", "CASD_TOKEN", "CASD_NAMESPACE", "CASD_TEST_ALL"})  # for clients and tests
+ELSEWHERE = frozenset({"CASD_URL", "CASD_TOKEN", "CASD_NAMESPACE", "CASD_CA_FILE", "CASD_TEST_ALL"})  # not ours
+CREDENTIALS = {"tls.crt": ("server", "tls_certificate"), "tls.key": ("server", "tls_key")}  # of systemd's, by name
 
 CENTURY_S = 3_155_760_000.0  # and no longer: beyond it, times of the calendar and of the event loop overflow
 CENTURY_DAYS = 36_525.0
@@ -277,6 +278,11 @@ def load(file: Path | None, environment: Mapping[str, str], overrides: Mapping[s
         for section, table in values.items()
         for key in (table if isinstance(table, dict) else [""])
     }
+    for name, (section, key) in CREDENTIALS.items():
+        credential = Path(environment.get("CREDENTIALS_DIRECTORY", "/nowhere"), name)
+        if credential.exists():
+            sources[f"{section}.{key}"] = f"credential {name}"
+            put(values, section, key, credential)
     for name, text in sorted(environment.items()):
         if name.startswith(PREFIX) and name not in ELSEWHERE:
             section, divider, key = name.removeprefix(PREFIX).lower().partition(DIVIDER)

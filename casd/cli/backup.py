@@ -17,6 +17,7 @@ from casd.cli import exits
 from casd.cli.arguments import json_option
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.counting import Counting, echo_losses, loss_json
+from casd.cli.parameters import Folder
 from casd.cli.progress import bar
 from casd.cli.text import counted, echo_json, human_size, utc
 from casd.errors import CasdError, FolderInUse, FolderUnusable
@@ -29,8 +30,8 @@ RENEWED_S = 60.0  # of the ten minutes that a pin lasts
 
 
 @click.command(short_help="Copy the local store, running or not.")
-@click.argument("dest", metavar="DEST", type=click.Path(file_okay=False, path_type=Path))
-@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="The data folder to copy.")
+@click.argument("dest", metavar="DEST", type=Folder(file_okay=False))
+@click.option("--data", type=Folder(), metavar="DIR", help="The data folder to copy.")
 @click.option("--prune", is_flag=True, help="Then remove payloads from DEST that the store does not know any more.")
 @json_option
 @pass_invocation

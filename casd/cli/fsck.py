@@ -15,6 +15,7 @@ from casd.cli import exits
 from casd.cli.arguments import json_option
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.counting import Counting, hit_json, hit_lines
+from casd.cli.parameters import Folder
 from casd.cli.progress import bar
 from casd.cli.text import counted, echo_json, human_size, printable
 from casd.errors import FolderUnusable
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Check a stopped store, and mend it.")
-@click.option("--data", type=click.Path(path_type=Path), metavar="DIR", help="The data folder, or a backup.")
+@click.option("--data", type=Folder(), metavar="DIR", help="The data folder, or a backup.")
 @click.option("--deep", is_flag=True, help="Read every payload and compare it with its SHA-512.")
 @click.option("--repair", is_flag=True, help="Mend what can be mended without losing anything.")
 @click.option("--rebuild", is_flag=True, help="Make a new catalogue, when it is lost, from the payloads alone.")

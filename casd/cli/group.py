@@ -14,6 +14,7 @@ import click
 from casd import __version__
 from casd.cli import exits
 from casd.cli.connection import Invocation
+from casd.cli.parameters import Folder
 from casd.cli.text import printable
 from casd.errors import CasdError
 
@@ -102,7 +103,7 @@ def _kept(ctx: click.Context) -> list[str]:
 @click.option("--url", metavar="URL", help="The daemon's address, instead of CASD_URL.")
 @click.option(
     "--data",
-    type=click.Path(path_type=Path),
+    type=Folder(),
     metavar="DIR",
     help="The local daemon that runs on this data folder, instead of CASD_STORAGE__DATA.",
 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -31,6 +32,18 @@ class _Nothing:
 
 
 NOTHING: Final = _Nothing()
+
+
+class Folder(click.Path):
+    """A folder's path. An empty one, as of a variable that is not set, would mean the current folder: it is refused."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(path_type=Path, **options)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("an empty path names no folder; the current one is written as a dot.", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 def duration(text: str) -> int:

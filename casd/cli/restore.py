@@ -10,13 +10,14 @@ import click
 from casd.cli import exits
 from casd.cli.arguments import json_option
 from casd.cli.counting import Counting, echo_losses, loss_json
+from casd.cli.parameters import Folder
 from casd.cli.progress import bar
 from casd.cli.text import counted, echo_json, human_size
 
 
 @click.command(short_help="Make a data folder from a backup.")
-@click.argument("backup", metavar="BACKUP", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.argument("data", metavar="DATA", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("backup", metavar="BACKUP", type=Folder(exists=True, file_okay=False))
+@click.argument("data", metavar="DATA", type=Folder(file_okay=False))
 @click.option("--partial", is_flag=True, help="Go without payloads that BACKUP lacks: their blobs have state error.")
 @json_option
 def restore(backup: Path, data: Path, partial: bool, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from casd.cli.connection import Invocation, pass_invocation
+from casd.cli.parameters import Folder
 
 
 @click.command()
@@ -17,9 +18,7 @@ from casd.cli.connection import Invocation, pass_invocation
     metavar="FILE",
     help="Read this TOML file; config.example.toml shows every key.",
 )
-@click.option(
-    "--data", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Keep everything in this folder."
-)
+@click.option("--data", type=Folder(file_okay=False), metavar="DIR", help="Keep everything in this folder.")
 @click.option("--host", metavar="H", help="Listen on this address.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="P", help="Listen on this port; 0 takes a free one.")
 @click.option(

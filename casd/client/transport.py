@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from casd.client.errors import ClientError, ConnectionLost, Refused, UnexpectedA
 from casd.errors import InvalidInput
 
 READ_BUFFER = 1 << 20  # bytes; aiohttp holds up to twice as much, so one thread hop writes about a MiB
+UNIX = "unix://"  # and the path of a Unix socket: Docker's form
 PROBLEM_LIMIT_BYTES = 64 << 10  # more than any problem+json needs; what answers may not be casd
 
 Query = Mapping[str, str | int | None]
@@ -29,6 +31,7 @@ class Transport:
 
     def __init__(self, url: str, token: str | None, *, connect_timeout_s: float, idle_timeout_s: float) -> None:
         self.url = _checked_url(url)
+        self._base = "http://localhost" if self.url.startswith(UNIX) else self.url
         self.has_token = bool(token)
         self._headers = {"User-Agent": f"casd/{__version__}", "Accept-Encoding": "identity"}
         if token:
@@ -46,6 +49,7 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             read_bufsize=READ_BUFFER,
+            connector=_connector(self.url, os.environ.get("CASD_CA_FILE")),
         )
         return self
 
@@ -67,7 +71,7 @@ class Transport:
         """
         if self._session is None:
             raise RuntimeError("a Client is used inside `async with`")
-        url = URL(self.url + path_with(path, query or {}), encoded=True)
+        url = URL(self._base + path_with(path, query or {}), encoded=True)
         with self.translated():
             response = await self._session.request(method, url, headers=headers, allow_redirects=False, **options)
             if 200 <= response.status < 300:
@@ -203,6 +207,9 @@ def _encoded(body: Mapping[str, Any]) -> bytes:
 
 
 def _why(error: aiohttp.ClientError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        why = getattr(error.certificate_error, "verify_message", error.certificate_error)
+        return f"its certificate is not trusted: {why}; CASD_CA_FILE names a file with the authority that signed it"
     if isinstance(error, aiohttp.ClientConnectorSSLError):  # its number is OpenSSL's, not the system's
         return f"{error.os_error.strerror or error.os_error}; does it speak TLS? Plain HTTP is http://"
     if isinstance(error, aiohttp.ClientConnectorError):
@@ -216,14 +223,31 @@ def _why(error: aiohttp.ClientError) -> str:
     return str(error) or type(error).__name__
 
 
+def _connector(url: str, ca_file: str | None) -> aiohttp.BaseConnector:
+    """What reaches the daemon; a certificate is trusted too that an authority in `ca_file` has signed."""
+    if url.startswith(UNIX):
+        return aiohttp.UnixConnector(url.removeprefix(UNIX))
+    if not ca_file or not url.startswith("https://"):
+        return aiohttp.TCPConnector()
+    try:
+        trust = ssl.create_default_context()
+        trust.load_verify_locations(ca_file)
+    except OSError as error:  # of OpenSSL too: no certificate is in it
+        raise ClientError(f"CASD_CA_FILE: {ca_file} holds no certificates: {error.strerror or error}") from error
+    return aiohttp.TCPConnector(ssl=trust)
+
+
 def _checked_url(text: str) -> str:
+    if text.startswith(f"{UNIX}/"):
+        return text
     try:
         url = URL(text)
         host = url.host
     except ValueError:
         host = None
     if not host or url.scheme not in ("http", "https") or url.query_string or url.fragment:
-        raise ClientError(f"{text!r} is not the address of a daemon; one looks like http://127.0.0.1:8080")
+        kinds = "http://127.0.0.1:8080, or unix:///run/casd.sock"
+        raise ClientError(f"{text!r} is not the address of a daemon; one looks like {kinds}")
     if url.user or url.password:
         raise ClientError("the address of a daemon holds no user or password; a token goes beside it")
     return str(url).rstrip("/")
