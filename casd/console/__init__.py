@@ -29,7 +29,7 @@ CSP = "; ".join(
         "form-action 'none'",
         "frame-ancestors 'none'",
         "require-trusted-types-for 'script'",  # no text becomes markup or a script, by nobody's mistake
-        "trusted-types casd-worker",
+        "trusted-types casd-script",
     )
 )
 SAFETY = {

@@ -135,6 +135,8 @@ class Tab(Element):
     def open(self, hash: str = "") -> None:
         """A page of the console, as an address that somebody follows; the frame around it stays."""
         self.do("goto", f"{self.url}/{hash}")
+        if hash:
+            self.css(f"main[data-shown={json.dumps(hash)}], .signin").wait("attached")
 
     def sign_in(self, token: str) -> None:
         self.open()
@@ -145,10 +147,6 @@ class Tab(Element):
     def run(self, script: str, *arguments: Any) -> Any:
         """The value of an expression; of a function, with the arguments as its list."""
         return self.do("evaluate", f"({script})({json.dumps(arguments)})" if arguments else script)
-
-    def until(self, script: str) -> None:
-        """Wait until the expression is true in the page."""
-        self.do("waitForFunction", script)
 
     def key(self, key: str) -> None:
         """Pressed where the focus is."""

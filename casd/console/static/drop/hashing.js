@@ -1,5 +1,7 @@
 /** Hashes files one after another: two at a time would only share the disk and the processor. */
 
+import { trusted } from "../lib/trusted.js"
+
 const WORKER = trusted(new URL("./hash-worker.js", import.meta.url).href)
 
 export class Hasher {
@@ -32,10 +34,4 @@ export class Hasher {
     worker.postMessage(file)
     return result.finally(() => worker.terminate())
   }
-}
-
-/** The one script that is named by a text: browsers with Trusted Types want to be told. @param {string} url @returns {any} */
-function trusted(url) {
-  const types = /** @type {any} */ (globalThis).trustedTypes
-  return types ? types.createPolicy("casd-worker", { createScriptURL: (/** @type {string} */ text) => text }).createScriptURL(url) : url
 }

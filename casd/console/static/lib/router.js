@@ -16,6 +16,14 @@ export const ROUTES = [
   { path: "/blob/:uuid", load: () => import("../pages/blob.js") },
   { path: "/find", load: () => import("../pages/find.js"), nav: "Find" },
   { path: "/find/*query", load: () => import("../pages/find.js") },
+  { path: "/watch", load: () => import("../pages/watch.js"), nav: "Watch", admin: true },
+  { path: "/watch/upkeep", load: () => import("../pages/upkeep.js") },
+  { path: "/watch/uploads", load: () => import("../pages/uploads.js") },
+  { path: "/watch/quarantine", load: () => import("../pages/quarantine.js") },
+  { path: "/watch/quarantine/:id", load: () => import("../pages/quarantine.js") },
+  { path: "/watch/audit", load: () => import("../pages/audit.js") },
+  { path: "/access", load: () => import("../pages/tokens.js"), nav: "Access", admin: true },
+  { path: "/access/namespaces", load: () => import("../pages/quotas.js") },
 ]
 
 /**

@@ -82,11 +82,12 @@ export class Shell {
     this.#page.abort()
     this.#page = new AbortController()
     const { signal } = this.#page
+    const shown = location.hash
     const found = resolve(location.hash)
     this.#main.setAttribute("aria-busy", "true")
     for (const entry of document.querySelectorAll("[data-nav]")) {
-      const isHere = entry.getAttribute("data-nav") === (found?.route.path === "/find/*query" ? "/find" : /^\/(ns|name|blob)/.test(found?.route.path ?? "") ? "/" : found?.route.path)
-      entry.toggleAttribute("aria-current", isHere)
+      if (entry.getAttribute("data-nav") === entryOf(found?.route.path ?? "")) entry.setAttribute("aria-current", "true")
+      else entry.removeAttribute("aria-current")
     }
     try {
       const page = found ? await (await found.route.load()).render(this.app, found.params, signal) : nowhere()
@@ -100,6 +101,7 @@ export class Shell {
       fill(this.#main, failure(error, () => this.#show()))
     }
     this.#main.removeAttribute("aria-busy")
+    this.#main.dataset.shown = shown
   }
 
   /** @param {KeyboardEvent} event */
@@ -115,6 +117,12 @@ export class Shell {
       moveInRows(event)
     }
   }
+}
+
+/** Below which of the bar's pages a path is. @param {string} path */
+function entryOf(path) {
+  const [, first] = path.split("/")
+  return ["find", "watch", "access"].includes(first) ? `/${first}` : "/"
 }
 
 /** @param {{ label: string, href?: string }[]} crumbs */

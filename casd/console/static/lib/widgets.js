@@ -106,9 +106,12 @@ export function panel(title, actions, ...children) {
  */
 export function table(caption, columns, rows) {
   const head = h("tr", null, columns.map((column) => h("th", { scope: "col" }, column)))
-  const body = rows.map((cells) => h("tr", null, cells.map((cell, at) => h("td", { "data-column": columns[at] }, cell))))
+  const body = rows.map((cells) => h("tr", null, cells.map((cell, at) => h("td", { "data-column": columns[at] }, isNothing(cell) ? null : h("div", null, cell)))))
   return h("table", null, h("caption", { class: "hidden-label" }, caption), h("thead", null, head), h("tbody", null, body))
 }
+
+/** @param {any} cell */
+const isNothing = (cell) => cell === "" || cell === null || cell === undefined || cell === false
 
 /** A bar that fills. @param {string} label */
 export function progressBar(label) {
