@@ -32,6 +32,22 @@ def leaks(daemon: Daemon, answers: Iterable[Answer], secrets: Iterable[str]) -> 
     return [f"{secret.decode()} in {place}" for place, data in found for secret in wanted if secret in data]
 
 
+JSON = ("application/json", "application/problem+json")  # with nosniff, nothing that a browser would run
+
+
+def dangers(answers: Iterable[Answer]) -> list[str]:
+    """Answers with which somebody's bytes could run in a browser, or be taken for another type than they have."""
+    found = []
+    for answer in answers:
+        kind = (answer["Content-Type"] or "").partition(";")[0]
+        is_boxed = answer["Content-Security-Policy"] == "default-src 'none'; sandbox"
+        is_file = is_boxed and (answer["Content-Disposition"] or "").startswith("attachment")
+        is_safe = not answer.body or kind in JSON or is_file or (kind == "application/xml" and is_boxed)
+        if not is_safe or (answer["X-Content-Type-Options"] != "nosniff" and answer.status != 304):
+            found.append(f"{answer.status} {answer.headers.items()} {answer.body[:80]!r}")
+    return found
+
+
 def places(daemon: Daemon) -> Iterator[tuple[str, bytes]]:
     for folder, _, names in os.walk(daemon.data):
         for name in names:

@@ -196,6 +196,8 @@ def mark(traffic: Traffic) -> Callable[[web.Request, web.StreamResponse], Awaita
         request[HEAD_AT] = time.perf_counter()
         response.headers["Server"] = "casd"
         response.headers["X-Request-ID"] = request[REQUEST_ID]
+        if response.status != 304:
+            response.headers["X-Content-Type-Options"] = "nosniff"  # errors repeat what was asked for
         # An expectation that was not met: the client may send its body or not, and nobody could tell what follows.
         if traffic.is_draining or request[EXPECTATION]:
             response.headers["Connection"] = "close"

@@ -110,6 +110,7 @@ def bare_problem(error: RouteError, request_id: str, *fields: str) -> bytes:
         "Cache-Control: no-store",
         f"Content-Length: {len(body)}",
         "Server: casd",
+        "X-Content-Type-Options: nosniff",
         f"X-Request-ID: {request_id}",
         "Connection: close",
         *fields,

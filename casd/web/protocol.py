@@ -212,7 +212,9 @@ class Connection(RequestHandler):
         error = RouteError(status, "unreadable-request", "this request's head is not HTTP/1.1 as casd reads it")
         request[REQUEST_ID] = secrets.token_hex(8)
         response = problem(request, status, error)
-        response.headers.update({"Server": "casd", "X-Request-ID": request[REQUEST_ID]})
+        response.headers.update(
+            {"Server": "casd", "X-Content-Type-Options": "nosniff", "X-Request-ID": request[REQUEST_ID]}
+        )
         response.force_close()
         return response
 

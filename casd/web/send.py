@@ -7,6 +7,7 @@ which spoils a resumed download, and several ranges with 416 (all measured, aioh
 import asyncio
 import hashlib
 import logging
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -48,6 +49,9 @@ SAFETY = {
     "X-Accel-Buffering": "no",  # nginx would write a large download to its own disk first
 }
 
+# What turns the writing round or ends a line: "exe.jpg" that is a gpj.exe. Folders are for who saves it to leave out
+# (RFC 6266, 4.3), the more so as the name that is meant here may hold them.
+_MISLEADING = re.compile("[\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 Window: TypeAlias = Callable[[Mapping[str, str], int], ByteRange | None]
 """From a query and a payload's size to the bytes that are asked for; None for all, where Range decides."""
@@ -151,10 +155,11 @@ def disposition(query: Mapping[str, str], content_type: str, filename: str | Non
     value = "inline" if query.get("inline") == "1" and is_harmless else "attachment"
     if filename is None:
         return value
-    plain = "".join(char if " " <= char <= "~" and char not in '"\\%' else "_" for char in filename)
+    shown = _MISLEADING.sub("_", filename)
+    plain = "".join(char if " " <= char <= "~" and char not in '"\\%/' else "_" for char in shown)
     if plain == filename:
         return f'{value}; filename="{plain}"'
-    return f"{value}; filename=\"{plain}\"; filename*=UTF-8''{quote(filename, safe='')}"
+    return f"{value}; filename=\"{plain}\"; filename*=UTF-8''{quote(shown, safe='')}"
 
 
 async def _respond(

@@ -24,7 +24,7 @@ from casd.daemon.composition import DIALECTS
 from casd.web.dialect import Access, Dialect, Route
 from tests.conftest import Daemon
 from tests.dialects.datapane.conftest import ARROW, arrow_file
-from tests.leaks import Attentive, leaks
+from tests.leaks import Attentive, dangers, leaks
 from tests.payloads.local_backend import path_of
 from tests.web.party import Party
 from tests.web.wire import Answer, wait_until
@@ -559,6 +559,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     made = World(daemon)
     yield made
     assert leaks(daemon, made.wire.answers, made.secrets()) == []
+    assert dangers(made.wire.answers) == []
     for party in (made.us, made.them):
         party.close()
     made.wire.connection.close()

@@ -11,6 +11,7 @@ from casd.model import Version
 from casd.web.answers import json_response
 from casd.web.dialect import is_below
 from casd.web.keys import REQUEST_ID
+from casd.web.send import SAFETY
 
 OBJECTS = "/api/v1/data-store/objects"  # below it all is opened by signed links
 
@@ -59,7 +60,7 @@ def xml_error(request: web.Request, status: int, error: CasdError) -> web.Respon
         f"<Error><Code>{code}</Code><Message>{xml_text(str(error))}</Message>"
         f"<RequestId>{xml_text(request.get(REQUEST_ID, ''))}</RequestId></Error>"
     )
-    headers = {"Content-Type": "application/xml; charset=utf-8", "Cache-Control": "no-store"}
+    headers = {"Content-Type": "application/xml; charset=utf-8", "Cache-Control": "no-store", **SAFETY}
     return web.Response(status=status, body=text.encode("utf-8", "replace"), headers=headers)
 
 
