@@ -242,7 +242,7 @@ class BlobStore:
         when it comes. Raises StorageFull, QuotaExceeded.
         """
         claim = await self.quotas.claim(namespace, (size or 0) if least is None else least, name)
-        return await self.quotas.stage(claim, self.payloads.stage(str(self.new_uuid()), size))
+        return await self.quotas.stage(claim, self.payloads.stage(str(self.new_uuid()), size, owner=namespace))
 
     async def add(
         self,

@@ -225,11 +225,13 @@ class MemoryPayloads:
         self.disk = disk
         self.arrivals = Arrivals()
 
-    async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False) -> MemoryStaged:
+    async def stage(
+        self, id: str, size: int | None = None, *, is_kept: bool = False, owner: object = None
+    ) -> MemoryStaged:
         self.disk.stages[id] = bytearray()
         return MemoryStaged(id, self.disk, is_kept)
 
-    async def reopen(self, id: str, offset: int, size: int | None = None) -> MemoryStaged:
+    async def reopen(self, id: str, offset: int, size: int | None = None, *, owner: object = None) -> MemoryStaged:
         if len(self.disk.stages.get(id, b"")) < offset or id not in self.disk.stages:
             raise StageMissing(f"stage {id} is not there or shorter than {offset} bytes")
         del self.disk.stages[id][offset:]

@@ -156,14 +156,15 @@ class PayloadStore(Protocol):
 
     arrivals: Arrivals
 
-    async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False) -> Staged:
+    async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False, owner: Hashable = None) -> Staged:
         """Return an empty stage. `id` is unique among stages and plain text without a slash.
 
-        A `size` that is announced is reserved until it is written. One that is kept outlives failures, `suspend` and
+        A `size` that is announced is reserved until it is written: from others of its owner, and from strangers as far
+        as its bytes come fast enough to fill it. One that is kept outlives failures, `suspend` and
         the process, and is for `reopen`. Raises StorageFull.
         """
 
-    async def reopen(self, id: str, offset: int, size: int | None = None) -> Staged:
+    async def reopen(self, id: str, offset: int, size: int | None = None, *, owner: Hashable = None) -> Staged:
         """Return the stage that was kept, cut back to `offset` durable bytes, with nothing hashed in another process.
 
         What is missing to `size` is reserved. Raises StageMissing if it is not there or shorter, StorageFull.

@@ -83,11 +83,13 @@ class LocalPayloads:
 
     # -- staging ------------------------------------------------------------------------------------------
 
-    async def stage(self, id: str, size: int | None = None, *, is_kept: bool = False) -> LocalStaged:
-        return LocalStaged(id, self._place(), await self._claim(size or 0), is_kept=is_kept)
+    async def stage(
+        self, id: str, size: int | None = None, *, is_kept: bool = False, owner: Hashable = None
+    ) -> LocalStaged:
+        return LocalStaged(id, self._place(), await self._claim(size or 0, owner), is_kept=is_kept)
 
-    async def reopen(self, id: str, offset: int, size: int | None = None) -> LocalStaged:
-        claim = await self._claim((size or offset) - offset)
+    async def reopen(self, id: str, offset: int, size: int | None = None, *, owner: Hashable = None) -> LocalStaged:
+        claim = await self._claim((size or offset) - offset, owner)
         try:
             file = await self._run(f"stage {id}", self._reopen, self._incoming / id, offset)
         except BaseException:
@@ -98,12 +100,12 @@ class LocalPayloads:
             hasher.rewind(offset)
         return LocalStaged(id, self._place(), claim, is_kept=True, file=file, size=offset, hasher=hasher)
 
-    async def _claim(self, size: int) -> Claim:
+    async def _claim(self, size: int, owner: Hashable) -> Claim:
         """Raises StorageFull."""
-        claim = Claim(self._space)
+        claim = Claim(self._space, owner)
         if size and (size > SMALL_BYTES or not self._space.surely_has(size)):
             free = await self._run("free space", self._space.free_bytes)
-            self._space.check(size, free=free)  # here on the loop, so that nobody claims between check and claim
+            self._space.check(size, claim, free)  # here on the loop, so that nobody claims between check and claim
         if size:
             claim.raise_to(size)
         return claim
@@ -258,7 +260,7 @@ class LocalPayloads:
         await self._run("probe", write_probe, self._payloads.with_name("probe"))
 
     async def free_bytes(self) -> int:
-        return max(0, await self._run("free space", self._space.free_bytes) - self._space.claimed_bytes)
+        return max(0, await self._run("free space", self._space.free_bytes) - self._space.kept_from(None))
 
     @property
     def reserved_bytes(self) -> int:

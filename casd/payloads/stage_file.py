@@ -40,7 +40,7 @@ class StageFile:
         self.has_entry = True
 
     def write(self, offset: int, data: bytes) -> None:
-        self._space.check(len(data), self._claim.remaining)
+        self._space.check(len(data), self._claim)
         view = memoryview(data)
         while view:
             written = os.pwrite(self.opened, view[:WRITE_BYTES], offset)

@@ -41,7 +41,8 @@ class Steps:
     async def stage(self, upload: Upload) -> CountedStage:
         """An empty stage for the upload. Raises StorageFull, QuotaExceeded."""
         return await self._counted(
-            upload, lambda size: self._store.payloads.stage(str(upload.uuid), size, is_kept=True)
+            upload,
+            lambda size: self._store.payloads.stage(str(upload.uuid), size, is_kept=True, owner=upload.namespace),
         )
 
     async def _counted(self, upload: Upload, made: Callable[[int | None], Awaitable[Staged]]) -> CountedStage:
@@ -60,7 +61,7 @@ class Steps:
         upload, payloads = session.upload, self._store.payloads
 
         def reopened(size: int | None) -> Awaitable[Staged]:
-            return payloads.reopen(str(upload.uuid), upload.offset, size)
+            return payloads.reopen(str(upload.uuid), upload.offset, size, owner=upload.namespace)
 
         # A commit that failed may be read after a crash, until another one has succeeded: only then may bytes go that
         # it would tell of.

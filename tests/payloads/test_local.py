@@ -19,6 +19,7 @@ from casd.errors import PayloadMissing, StorageFailed, StorageFull
 from casd.model import Receipt
 from casd.payloads import staged as staged_module
 from casd.payloads.local import LocalPayloads
+from casd.payloads.space import EARNED_S, FRESH_S, Claim, Space
 from casd.payloads.staged import LocalStaged
 from tests.conftest import skip_loudly
 from tests.contracts.oracle import MIB, digest_of, receipt_of, some_bytes
@@ -1000,6 +1001,49 @@ async def test_declared_sizes_count_against_each_other(store: LocalPayloads, dis
         assert await store.free_bytes() == 4 * MIB
     async with await store.stage("third", 5 * MIB):
         assert await store.free_bytes() == 5 * MIB
+
+
+async def test_what_strangers_declare_and_do_not_send_is_not_kept_for_them(
+    store: LocalPayloads, disk: FixedDisk
+) -> None:
+    silent = [await store.stage(f"silent {number}", 10 * MIB, owner=number) for number in range(20)]
+
+    async with await store.stage("upload", 9 * MIB, owner="us") as staged:
+        await staged.append(some_bytes(MIB))
+        with pytest.raises(StorageFull):
+            await store.stage("another of us", 9 * MIB, owner="us")
+
+    assert await store.free_bytes() == 10 * MIB
+    for other in silent:
+        await other.discard()
+    assert store.reserved_bytes == 0
+
+
+async def test_what_comes_is_kept_free_for_its_rest_from_everybody(store: LocalPayloads, disk: FixedDisk) -> None:
+    async with await store.stage("upload", 8 * MIB, owner="us") as staged:
+        await staged.append(some_bytes(MIB))
+        disk.free -= MIB
+
+        with pytest.raises(StorageFull):
+            await store.stage("stranger", 3 * MIB, owner="them")
+        await (await store.stage("small stranger", 2 * MIB, owner="them")).discard()
+
+
+def test_a_claim_that_nothing_comes_of_stands_for_a_while_before_its_owners_others(disk: FixedDisk) -> None:
+    now = 1000.0
+    space = Space(Path("/"), 0, lambda: now)
+    idle, dripping = Claim(space, "us"), Claim(space, "us")
+    idle.raise_by(4 * MIB, 10 * MIB)
+    dripping.raise_by(4 * MIB, 10 * MIB)
+    with pytest.raises(StorageFull):
+        Claim(space, "us").raise_by(4 * MIB, 10 * MIB)
+
+    now += FRESH_S
+    dripping.written(10)
+
+    assert space.kept_from("us") == dripping.remaining
+    assert space.kept_from("them") == int(10 * EARNED_S / FRESH_S)
+    Claim(space, "us").raise_by(6 * MIB, 10 * MIB)
 
 
 async def test_of_two_that_are_declared_at_once_only_what_fits_is_accepted(
