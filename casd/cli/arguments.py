@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from casd.cli import completing
 from casd.cli.parameters import duration, point_in_time
 from casd.model import Digest
 
@@ -21,6 +22,7 @@ namespace_option = click.option(
     metavar="NS",
     envvar="CASD_NAMESPACE",
     show_envvar=True,
+    shell_complete=completing.namespaces,
     help="The namespace; your token's first one unless given.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

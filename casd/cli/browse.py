@@ -11,6 +11,7 @@ from uuid import UUID
 
 import click
 
+from casd.cli import completing
 from casd.cli.arguments import (
     as_of_option,
     json_option,
@@ -34,7 +35,7 @@ _CHECKSUM = re.compile(r"(?:(sha-?512|sha-?256|xxh3[-_]?128):)?([0-9a-fA-F]+)", 
 
 
 @click.command(short_help="List names, or blobs.")
-@click.argument("prefix", metavar="[PREFIX]", default="")
+@click.argument("prefix", metavar="[PREFIX]", default="", shell_complete=completing.names)
 @namespace_option
 @click.option("--blobs", is_flag=True, help="List blobs, of all your namespaces unless one is given.")
 @json_option
@@ -70,7 +71,7 @@ async def _list_names(names: AsyncIterator[Version], as_json: bool) -> None:
 
 
 @click.command(short_help="List all versions of a name.")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completing.names)
 @namespace_option
 @json_option
 @pass_invocation
@@ -92,7 +93,7 @@ def versions(invocation: Invocation, name: str, namespace: str | None, as_json: 
 
 
 @click.command(short_help="Show what is known of a blob, a digest or a name.")
-@click.argument("what_text", metavar="WHAT")
+@click.argument("what_text", metavar="WHAT", shell_complete=completing.things)
 @namespace_option
 @version_option
 @as_of_option

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import click
 
+from casd.cli import completing
 from casd.cli.arguments import (
     STANDARD_STREAM,
     as_of_option,
@@ -37,7 +38,7 @@ _FILENAME_LIMIT_BYTES = 200  # leaves room under the usual 255 for what a partia
 
 
 @click.command(short_help="Fetch blobs, payloads or names into files.")
-@click.argument("arguments", metavar="WHAT... [TARGET]", nargs=-1, required=True)
+@click.argument("arguments", metavar="WHAT... [TARGET]", nargs=-1, required=True, shell_complete=completing.things)
 @click.option("-r", "--recursive", is_flag=True, help="Fetch every name below a prefix into a folder.")
 @click.option("-t", "--to", metavar="FOLDER", help="Fetch all WHATs into this folder.")
 @click.option(

@@ -45,6 +45,7 @@ COMMANDS = {
     "backup": "casd.cli.backup:backup",
     "restore": "casd.cli.restore:restore",
     "quarantine": "casd.cli.quarantine:quarantine",
+    "completion": "casd.cli.completion:completion",
     "help": "casd.cli.topics:help_",
 }
 

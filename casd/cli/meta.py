@@ -9,6 +9,7 @@ from uuid import UUID
 
 import click
 
+from casd.cli import completing
 from casd.cli.arguments import blob_or_name, json_option, namespace_option
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.show import value_line
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from casd.client import BlobMetadata, Client, NameMetadata
     from casd.model import JSON
 
-what_argument = click.argument("what_text", metavar="WHAT")
+what_argument = click.argument("what_text", metavar="WHAT", shell_complete=completing.things)
 key_argument = click.argument("key", metavar="KEY")
 
 

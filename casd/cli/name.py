@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from casd.cli import completing
 from casd.cli.arguments import json_option, namespace_option
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.parameters import count_from, given, or_none
@@ -16,7 +17,7 @@ from casd.cli.text import echo_json, utc, yes_or_no
 if TYPE_CHECKING:
     from casd.client import Client, NameInfo, NameSettings
 
-name_argument = click.argument("name", metavar="NAME")
+name_argument = click.argument("name", metavar="NAME", shell_complete=completing.names)
 
 
 @click.group("name")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from casd.cli import completing
 from casd.cli.arguments import json_option
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.parameters import NOTHING, count_from, duration, given, or_none, size
@@ -52,7 +53,7 @@ def rule_options(command: F) -> F:
     return command
 
 
-namespace_argument = click.argument("name", metavar="NS")
+namespace_argument = click.argument("name", metavar="NS", shell_complete=completing.namespaces)
 
 
 @click.group()

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from casd.cli import completing
 from casd.cli.arguments import (
     json_option,
     namespace_option,
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("what_text", metavar="WHAT")
+@click.argument("what_text", metavar="WHAT", shell_complete=completing.things)
 @namespace_option
 @version_option
 @click.option("--purge", is_flag=True, help="Remove every version of a name for good, instead of hiding it.")
@@ -74,7 +75,7 @@ def _told(wanted: UUID | str, version: int | None, purge: bool) -> str:
 
 
 @click.command()
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completing.names)
 @namespace_option
 @json_option
 @pass_invocation

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import click
 
+from casd.cli import completing
 from casd.cli.arguments import (
     as_of_option,
     expires_in_option,
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Print a URL that fetches something without a token.")
-@click.argument("what_text", metavar="WHAT")
+@click.argument("what_text", metavar="WHAT", shell_complete=completing.things)
 @expires_in_option(default="1h", show_default=True, help="How long the URL is good, such as 10m, 12h or 7d.")
 @namespace_option
 @version_option

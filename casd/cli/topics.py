@@ -30,8 +30,14 @@ TOPICS = (
 )
 
 
+def _begun(ctx: click.Context, parameter: click.Parameter, begun: str) -> list[str]:
+    above = ctx.find_root()
+    assert isinstance(above.command, click.Group)
+    return [word for word in (*TOPICS, *above.command.list_commands(above)) if word.startswith(begun)]
+
+
 @click.command("help", short_help="Read about a topic or a command.")
-@click.argument("topic", metavar="[TOPIC]", required=False)
+@click.argument("topic", metavar="[TOPIC]", required=False, shell_complete=_begun)
 @click.pass_context
 def help_(ctx: click.Context, topic: str | None) -> None:
     """Read about a TOPIC, or a command; without one, list the topics."""

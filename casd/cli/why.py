@@ -7,6 +7,7 @@ from uuid import UUID
 
 import click
 
+from casd.cli import completing
 from casd.cli.arguments import blob_or_name, json_option, namespace_option, only_for_names, version_option
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.show import echo_facts
@@ -20,7 +21,7 @@ VERSIONS_SHOWN = 20
 
 
 @click.command(short_help="Show what keeps a blob, and what deleting it would free.")
-@click.argument("what_text", metavar="UUID|NAME")
+@click.argument("what_text", metavar="UUID|NAME", shell_complete=completing.things)
 @namespace_option
 @version_option
 @json_option
