@@ -55,6 +55,7 @@ class Connection(RequestHandler):
         "_traffic",
         "awaited",
         "counted_as",
+        "is_fresh",
     )
 
     def __init__(self, server: web.Server, traffic: Traffic, loop: asyncio.AbstractEventLoop) -> None:
@@ -74,6 +75,7 @@ class Connection(RequestHandler):
         self._newest_body: StreamReader | None = None  # of the request that came last, its handler begun or not
         self._dropped_body: StreamReader | None = None  # what is being read for nobody, behind its answer
         self._last_message: RawRequestMessage | None = None  # after which no other is taken
+        self.is_fresh = True  # no request has come yet
         self._is_last = False  # the request under way is that
         self._is_half_closed = False  # the client sends no more
         self._cut: Ending | None = None  # why we ended the connection within an answer
@@ -89,7 +91,7 @@ class Connection(RequestHandler):
         peer = transport.get_extra_info("peername")
         if isinstance(peer, tuple):
             self._address, self.counted_as = plain(peer[0]), self._traffic.origins.counted(peer[0])
-        if self._traffic.is_draining or not self._traffic.takes(self):
+        if not self._traffic.takes(self):  # in a drain it was accepted before
             self._turn_away(transport)
             return
         if self._traffic.turned_away:
@@ -281,6 +283,7 @@ class Connection(RequestHandler):
     def request_begins(self, message: RawRequestMessage) -> None:
         """The message has left the queue. The task that handles it starts later, which is late for a drain."""
         self._is_last = message is self._last_message
+        self.is_fresh = False
         self._stop_head_timer()
         self._traffic.begins(self)
 

@@ -26,6 +26,7 @@ BODIES_BYTES = 32 << 20  # of all bodies together, while they are few enough
 ANSWERS_BYTES = 128 << 20  # of all answers that clients are slow to take; files are not in memory
 BUFFERED_TIMES = 4  # twice in the buffer, and as much on its way to the disk
 LEAST_BUFFER_BYTES = 128 << 10  # a smaller share is none: the loop reads up to 256 KiB at a time anyway
+FIRST_REQUEST_S = 0.5  # it comes right behind the connection, so a slow line's round trip and a busy machine's delay
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Traffic:
     requests: FairQueue = field(init=False)  # small ones
     transfers: FairQueue = field(init=False)
     idle: asyncio.Event = field(default_factory=asyncio.Event)
+    waits_for_fresh: bool = True  # in a drain: for the first request of who has connected before it
     is_hurried: bool = False  # nobody waits for requests in flight any more
 
     def __post_init__(self) -> None:
@@ -119,6 +121,8 @@ class Traffic:
             self.by_address[connection.counted_as] -= 1
             if not self.by_address[connection.counted_as]:
                 del self.by_address[connection.counted_as]
+        if self.is_draining:
+            self.idle.set()
 
     def waits_for(self, connection: "Connection", size: int) -> None:
         """So many bytes of an answer are in memory until the client takes them.
@@ -169,21 +173,34 @@ class Traffic:
 
         The caller has stopped accepting. Idle connections are closed at once, requests that are not done in time are
         cut off: aiohttp's own shutdown would wait another minute for them. The time is that of the limits unless given.
+        Who has just connected is about to ask, and has a moment for it.
         """
         timeout_s = self.limits.drain_timeout_s if timeout_s is None else timeout_s
         self.is_draining = True
         for connection in self.connections - self.busy:
-            connection.close_if_idle()
+            if not connection.is_fresh:
+                connection.close_if_idle()
+        closing = asyncio.get_running_loop().call_later(min(FIRST_REQUEST_S, timeout_s), self._close_fresh)
         try:
             async with asyncio.timeout(timeout_s):
-                while self.busy and not self.is_hurried:
+                while (self.busy or self._has_fresh()) and not self.is_hurried:
                     self.idle.clear()
                     await self.idle.wait()
         except TimeoutError:
             log.warning("drain deadline passed requests=%d", len(self.busy))
+        closing.cancel()
         for connection in self.busy:
             connection.cut_off()
         return not self.busy
+
+    def _has_fresh(self) -> bool:
+        return self.waits_for_fresh and any(connection.is_fresh for connection in self.connections)
+
+    def _close_fresh(self) -> None:
+        self.waits_for_fresh = False
+        for connection in self.connections - self.busy:
+            connection.close_if_idle()
+        self.idle.set()
 
     def hurry(self) -> None:
         """Cut off what a drain waits for."""
