@@ -18,8 +18,10 @@ from casd.errors import (
     InvalidInput,
     NotFound,
     Overloaded,
+    QuotaExceeded,
     RangeNotSatisfiable,
     RateLimited,
+    SourceFailed,
     Unauthenticated,
     UnknownExpectation,
 )
@@ -69,6 +71,9 @@ from casd.web.waiting import place_of
 log = logging.getLogger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
+
+# What a client can bring about as often as it likes: the request's own line in the log is enough of it.
+NO_FAULT_OF_OURS = (Overloaded, QuotaExceeded, SourceFailed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +240,7 @@ async def answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 def render(request: web.Request, dialect: Dialect, error: CasdError) -> web.Response:
     """The error as the dialect shows it, with the headers that its status asks for."""
     status = status_of(error)
-    if status >= 500 and not isinstance(error, Overloaded):
+    if status >= 500 and not isinstance(error, NO_FAULT_OF_OURS):
         log.error("request failed request=%s status=%d error=%s", request[REQUEST_ID], status, error)
     response = dialect.render_error(request, status, error)
     if isinstance(error, RangeNotSatisfiable):

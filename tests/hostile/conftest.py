@@ -8,13 +8,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import settings
 
 from tests.conftest import Daemon, serving
 from tests.hostile.case import Known
 from tests.web.wire import Wire, stored
-
-settings.register_profile("hostile", deadline=None)
 
 LIMITS = {
     "CASD_LIMITS__HEAD_TIMEOUT_S": "1",

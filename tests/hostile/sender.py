@@ -23,7 +23,12 @@ class Heard:
 
     @property
     def statuses(self) -> list[int]:
-        return [int(found) for found in _STATUS.findall(self.raw) if found != b"100"]
+        return statuses(self.raw)
+
+
+def statuses(raw: bytes | bytearray) -> list[int]:
+    """Of all answers, but interim ones."""
+    return [int(found) for found in _STATUS.findall(raw) if found != b"100"]
 
 
 async def hear_all(daemon: Daemon, sent: Iterable[bytes]) -> list[Heard]:
@@ -32,23 +37,23 @@ async def hear_all(daemon: Daemon, sent: Iterable[bytes]) -> list[Heard]:
 
     async def hear(data: bytes) -> Heard:
         async with gate:
-            return await heard(daemon, data)
+            return await heard(address_of(daemon), data)
 
     return await asyncio.gather(*map(hear, sent))
 
 
-async def heard(daemon: Daemon, data: bytes) -> Heard:
-    """What comes back until the daemon closes. The client's own side is closed once it has been answered."""
-    reader, writer = await asyncio.open_connection(*address_of(daemon))
+async def heard(address: tuple[str, int], data: bytes) -> Heard:
+    """What comes back until the server closes. The client's own side is closed once it has been answered."""
+    reader, writer = await asyncio.open_connection(*address)
     found = bytearray()
     is_hung = False
     writer.write(data)  # whatever of it is taken: a refusal may come before all of it is sent
     try:
         async with asyncio.timeout(PATIENCE_S):
             while more := await reader.read(1 << 16):
-                if not found:
-                    writer.write_eof()
                 found += more
+                if statuses(found):
+                    writer.write_eof()
     except TimeoutError:
         is_hung = True
     except OSError:  # a reset is an end too

@@ -1,10 +1,13 @@
 """Malformed requests over raw sockets: each is answered by a refusal, or the connection ends; nothing else happens."""
 
+import random
+
 import pytest
 
 from tests.hostile import malformed_asking, malformed_bodies, malformed_heads
-from tests.hostile.case import CLOSED, UUID, Case, Known, Maker
+from tests.hostile.case import CLOSED, GOOD, REFUSED, UUID, Case, Known, Maker, request, with_body
 from tests.hostile.conftest import Target
+from tests.hostile.malformed_bodies import BOUNDARY, PART
 from tests.hostile.sender import Heard, hear_all
 
 MAKERS = (*malformed_heads.MAKERS, *malformed_bodies.MAKERS, *malformed_asking.MAKERS)
@@ -17,6 +20,84 @@ async def test_a_malformed_request_is_refused_and_nothing_else_happens(target: T
     heard = await hear_all(target.daemon, [case.sent for case in cases])
 
     assert [text for case, answer in zip(cases, heard, strict=True) if (text := complaint(case, answer))] == []
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_good_requests_with_mistakes_in_them_are_survived(target: Target, seed: int) -> None:
+    spoilt = [spoil(good, random.Random(f"{seed} {at}")) for at, good in enumerate(good_requests(target.known) * 20)]
+
+    heard = await hear_all(target.daemon, spoilt)
+
+    allowed = GOOD | REFUSED | {CLOSED, 401, 403, 501, 505}
+    found = [
+        complaint(Case(repr(sent[:60]), sent, allowed), answer) for sent, answer in zip(spoilt, heard, strict=True)
+    ]
+    assert [text for text in found if text] == []
+
+
+def good_requests(known: Known) -> list[bytes]:
+    """One of each way in which bytes and facts are sent."""
+    tus, kind = "Tus-Resumable: 1.0.0", "Content-Type: application/offset+octet-stream"
+    form = PART.replace(b'"file"', b'"uploaded_file"') + PART.replace(b'"file"; filename="f"', b'"json_data"')
+    form = form.replace(b'"json_data"\r\n\r\nx', b'"json_data"\r\n\r\n{"name": "spoilt"}') + b"--b--\r\n"
+    json_type = "Content-Type: application/json"
+    token = b'{"name": "a", "role": "reader", "namespaces": ["default"], "expires_in": 60}'
+    return [
+        request(known, f"GET {known.blob}?offset=1&length=5", "If-None-Match: *"),
+        request(known, f"GET {known.name}?version=1", "Range: bytes=0-3, 7-9", 'If-Range: "x"'),
+        with_body(known, "POST /v1/blobs?filename=a&expires_in=60", b"0123456789", "Content-Type: text/plain"),
+        request(
+            known, "PUT /v1/names/default/spoilt", "Transfer-Encoding: chunked", body="5;a=b\r\n01234\r\n0\r\n\r\n"
+        ),
+        with_body(known, "POST /v1/tokens", token, json_type),
+        with_body(known, "POST /api/blobs/", form, "Content-Type: multipart/form-data; boundary=b"),
+        with_body(known, "POST /workspaces/default/files", PART + b"--b--\r\n", f"Content-Type: {BOUNDARY}"),
+        request(known, "POST /v1/uploads", tus, "Upload-Length: 5", "Upload-Metadata: filename YQ==,name YQ=="),
+        with_body(known, f"PATCH {known.upload}", b"x", tus, kind, "Upload-Offset: 5", "Upload-Checksum: sha1 AAAA"),
+        with_body(known, "POST /auth", b'{"namespace": "default", "key": "x"}', json_type),
+    ]
+
+
+def spoil(data: bytes, dice: random.Random) -> bytes:
+    """The data after one to four small accidents."""
+    for _ in range(dice.randint(1, 4)):
+        at, size = dice.randrange(len(data) + 1), dice.randint(0, 9)
+        match dice.randrange(5):
+            case 0:
+                data = data[:at] + data[at + size :]
+            case 1:
+                data = data[:at] + data[at : at + size] + data[at:]
+            case 2:
+                data = data[:at] + dice.randbytes(size) + data[at + size :]
+            case 3:
+                data = data[:at] + dice.choice(SIGNS) + data[at:]
+            case 4:
+                lines = data.split(b"\r\n")
+                lines.insert(dice.randrange(len(lines) + 1), dice.choice(lines))
+                data = b"\r\n".join(lines)
+    return data
+
+
+SIGNS = [
+    b"\r",
+    b"\n",
+    b"\r\n",
+    b"\r\n\r\n",
+    b" ",
+    b"\t",
+    b"\x00",
+    b"\xff",
+    b":",
+    b";",
+    b",",
+    b'"',
+    b"%",
+    b"%00",
+    b"%2F",
+    b"../",
+    b"?",
+]
+SIGNS += [b"#", b"-", b"+", b"0", b"9" * 20, b"{", b"[", b"null", b"--b", b"=", b"*", "\u2028".encode(), b"\\"]
 
 
 def complaint(case: Case, heard: Heard) -> str | None:

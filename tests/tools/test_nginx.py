@@ -7,7 +7,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -34,7 +34,8 @@ CONFIGURATION = """
 daemon off; worker_processes 1; {user} pid {root}/nginx.pid; error_log {root}/error.log info;
 events {{ worker_connections 1024; }}
 http {{
-  access_log off; {spools}
+  {spools}
+  {more}
   server {{ listen 127.0.0.1:{port};
 {lines}
   }}
@@ -90,9 +91,14 @@ def front(behind: Daemon, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     assert "[alert]" not in front.log
 
 
-@contextmanager
-def started(root: Path, upstream: str) -> Iterator[str]:
+def started(root: Path, upstream: str) -> AbstractContextManager[str]:
     """Yields the URL of an nginx that passes on to `upstream`."""
+    return configured(root, lines_for(upstream))
+
+
+@contextmanager
+def configured(root: Path, lines: str, more: str = "access_log off;") -> Iterator[str]:
+    """The same, with those lines for its server and more before it."""
     binary = nginx_binary()
     if binary is None:
         skip_loudly("nginx is missing")
@@ -101,7 +107,7 @@ def started(root: Path, upstream: str) -> Iterator[str]:
         port = free.getsockname()[1]
     spools = " ".join(f"{spool}_temp_path {root / spool};" for spool in SPOOLS)
     user = "user root;" if os.geteuid() == 0 else ""
-    text = CONFIGURATION.format(root=root, port=port, user=user, spools=spools, lines=lines_for(upstream))
+    text = CONFIGURATION.format(root=root, port=port, user=user, spools=spools, lines=lines, more=more)
     (root / "nginx.conf").write_text(text)
     process = subprocess.Popen([binary, "-p", root, "-c", root / "nginx.conf", "-e", root / "error.log"])
     try:
