@@ -148,12 +148,13 @@ class Tab(Element):
         """The value of an expression; of a function, with the arguments as its list."""
         return self.do("evaluate", f"({script})({json.dumps(arguments)})" if arguments else script)
 
+    def until(self, script: str) -> None:
+        """Wait until the expression is true in the page."""
+        self.browser.ask("until", self.page, script)
+
     def key(self, key: str) -> None:
         """Pressed where the focus is."""
         self.browser.ask("key", self.page, key)
-
-    def throttle(self, **conditions: Any) -> None:
-        self.browser.ask("throttle", self.page, conditions)
 
     def choose(self, *files: Path) -> None:
         """As somebody does behind a button that opens the file chooser."""

@@ -19,7 +19,7 @@ async function open(id, options) {
   const requests = []
   const complaints = []
   pages.set(id, { context, page, requests, complaints })
-  page.on("request", (request) => requests.push({ method: request.method(), url: request.url(), headers: request.headers() }))
+  page.on("request", (request) => requests.push({ method: request.method(), url: request.url(), headers: request.headers(), size: request.postDataBuffer()?.length ?? 0 }))
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(`${message.text()} ${message.location().url ?? ""}`))
   page.on("pageerror", (error) => complaints.push(String(error)))
   page.on("dialog", (dialog) => (complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss()))
@@ -44,15 +44,19 @@ async function download(id, way, target) {
   return downloaded.suggestedFilename()
 }
 
-async function throttle(id, conditions) {
-  const tab = pages.get(id)
-  tab.cdp ??= await tab.context.newCDPSession(tab.page)
-  await tab.cdp.send("Network.emulateNetworkConditions", { offline: false, latency: 0, downloadThroughput: -1, uploadThroughput: -1, ...conditions })
+// Not waitForFunction, which evaluates text in the page: its policy forbids that to everybody.
+async function until(id, expression) {
+  const { page } = pages.get(id)
+  const deadline = Date.now() + 60_000
+  while (!(await page.evaluate(expression))) {
+    if (Date.now() > deadline) throw new Error(`it never came true: ${expression}`)
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(resolve)))
+  }
 }
 
 const key = (id, name) => pages.get(id).page.keyboard.press(name)
 const kept = (id) => ({ requests: pages.get(id).requests, complaints: pages.get(id).complaints })
-const commands = { open, close, call, download, throttle, key, kept }
+const commands = { open, close, call, download, until, key, kept }
 
 for await (const line of createInterface({ input: process.stdin })) {
   const [command, ...given] = JSON.parse(line)

@@ -30,6 +30,7 @@ export class Item {
   constructor(app, file, surroundings) {
     this.app = app
     this.file = file
+    this.filename = file.name.replace(/[\u0000-\u001f\u007f-\u009f]/g, "_") // what no name may have
     this.surroundings = surroundings
     this.#bar = progressBar(`Progress of ${file.name}`)
     const close = button(`Remove ${file.name} from this list`, { icon: "close", kind: "quiet", hidesLabel: true, onclick: () => this.end() })
@@ -129,8 +130,7 @@ export class Item {
     const { place, namespaces } = this.surroundings
     const namespace = h("select", null, h("option", null, place.namespace))
     namespaces().then((all) => fill(namespace, all.map((one) => h("option", { selected: one === place.namespace }, one))))
-    // What no name may have becomes a line below.
-    const name = h("input", { required: true, value: place.prefix + this.file.name.replace(/[\u0000-\u001f\u007f-\u009f]/g, "_"), autocomplete: "off", spellcheck: "false" })
+    const name = h("input", { required: true, value: place.prefix + this.filename, autocomplete: "off", spellcheck: "false" })
     const go = button(label, { icon: "upload", kind: "primary", type: "submit" })
     const trouble = h("div", null)
     const submitted = async (/** @type {Event} */ event) => {
@@ -153,7 +153,7 @@ export class Item {
     let from = upload?.offset ?? 0
     let since = Date.now()
     const controls = h("div", { class: "actions" })
-    const sending = new Sending(this.app.api, this.file, { sha512: this.#sha512, namespace, name, url: upload?.url }, {
+    const sending = new Sending(this.app.api, this.file, { sha512: this.#sha512, filename: this.filename, namespace, name, url: upload?.url }, {
       onProgress: (sent) => {
         if (this.element.classList.contains("waiting")) going()
         this.#advance(sent, from, since)

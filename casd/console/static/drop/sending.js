@@ -23,11 +23,11 @@ export class Sending {
   /**
    * @param {import("../lib/api.js").Api} api
    * @param {File} file
-   * @param {{ sha512: string, namespace: string, name: string, url?: string | null }} what `url` of an upload to go on with
+   * @param {{ sha512: string, filename: string, namespace: string, name: string, url?: string | null }} what `url` of an upload to go on with
    * @param {Events} events
    */
-  constructor(api, file, { sha512, namespace, name, url }, events) {
-    const metadata = { filename: file.name, namespace, name, sha512, ...(file.type && { filetype: file.type }) }
+  constructor(api, file, { sha512, filename, namespace, name, url }, events) {
+    const metadata = { filename, namespace, name, sha512, ...(file.type && { filetype: file.type }) }
     const tus = /** @type {any} */ (globalThis).tus
     this.#upload = new tus.Upload(file, {
       endpoint: here("/v1/uploads"),
@@ -42,12 +42,16 @@ export class Sending {
         this.#end()
         events.onStored(lastResponse.getHeader("Casd-Blob"))
       },
+      onShouldRetry: (/** @type {any} */ error) => {
+        const goesOn = !isFinal(refusal(error))
+        if (goesOn && !this.#paused) events.onWaiting()
+        return goesOn
+      },
       onError: (/** @type {any} */ error) => {
         if (this.#paused) return
         const problem = refusal(error)
         if (problem?.status === 401) api.onRefused()
-        if (problem && problem.status < 500 && problem.status !== 423 && problem.status !== 429) return events.onRefused(problem)
-        events.onWaiting()
+        if (problem && isFinal(problem)) return events.onRefused(problem)
         this.#timer = window.setTimeout(this.#again, AGAIN_MS)
       },
     })
@@ -91,6 +95,11 @@ function refusal(error) {
   } catch {
     return new Problem(response.getStatus(), {})
   }
+}
+
+/** Whether it would be refused again: not where somebody else sends it, or the daemon is busy. @param {Problem | null} problem */
+function isFinal(problem) {
+  return problem !== null && problem.status < 500 && ![409, 423, 429].includes(problem.status)
 }
 
 /** Unfinished uploads of the same bytes, the furthest first. @param {import("../lib/api.js").Api} api @param {string} sha512 @param {number} size @param {string[]} namespaces @returns {Promise<any[]>} */
