@@ -35,7 +35,7 @@ function freedText({ bytes, isWhole }) {
 export function hideName(app, namespace, name, versions) {
   const body = freedBy(app, namespace, name, versions).then((freed) => [
     h("p", null, "It is not listed any more. Its ", counted(versions.filter((one) => one.blob).length, "version"), " can be brought back until upkeep removes them, by default for a week."),
-    h("p", { class: "effect" }, freed.bytes || !freed.isWhole ? ["Nothing is freed at once. When it is removed: ", h("strong", null, freedText(freed))] : freedText(freed)),
+    h("p", { class: "effect" }, freed.bytes ? ["That frees nothing at once, and ", h("strong", null, freed.isWhole ? "" : "at least ", sizeText(freed.bytes)), " when upkeep removes it."] : freedText(freed)),
   ])
   return ask({ title: `Delete ${name}?`, body, confirm: "Delete", danger: true, act: () => app.api.send("DELETE", namePath(namespace, name)) })
 }

@@ -28,7 +28,7 @@ export function digests(blob) {
       ["SHA-512", copyable("SHA-512", blob.sha512)],
       ["SHA-256", copyable("SHA-256", blob.sha256)],
       ["XXH3-128", copyable("XXH3-128", blob.xxh3_128)],
-      ["Blob", [h("a", { href: link.blob(blob.uuid) }, "Open"), copyable("UUID", blob.uuid)]],
+      ["Blob", copyable("UUID", blob.uuid, link.blob(blob.uuid))],
     ]),
   )
 }

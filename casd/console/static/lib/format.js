@@ -36,7 +36,7 @@ export function counted(count, one, many = `${one}s`) {
 export function agoText(at, now = Date.now()) {
   const seconds = (Date.parse(at) - now) / 1000
   const step = STEPS.find(([, length]) => Math.abs(seconds) >= length)
-  if (!step) return Math.abs(seconds) < 10 ? "just now" : seconds < 0 ? "less than a minute ago" : "in less than a minute"
+  if (!step) return seconds <= 0 ? "just now" : "in less than a minute"
   return relative.format(Math.round(seconds / step[1]), step[0])
 }
 

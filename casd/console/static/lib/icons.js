@@ -16,7 +16,7 @@ const PATHS = {
   image: "M3 4h14v12H3zM3 13l4-4 4 4 2-2 4 4M13 8h.01",
   key: "M12.5 3a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9zM9.3 10.7L3 17v-3m3 0l2 2",
   lock: "M5 9h10v8H5zM7 9V6.5a3 3 0 0 1 6 0V9",
-  more: "M5 10h.01M10 10h.01M15 10h.01",
+  pencil: "M4 16l1-4 8-8 3 3-8 8zM11.5 5.5l3 3",
   pause: "M7 4v12M13 4v12",
   play: "M6 4l10 6-10 6z",
   plus: "M10 4v12M4 10h12",

@@ -33,7 +33,7 @@ function entry(app, uuid, key, value, refresh) {
     await refresh()
   }
   const tools = app.mayDelete() && [
-    button(`Edit ${key}`, { icon: "more", kind: "quiet", hidesLabel: true, onclick: () => edit(app, uuid, key, typed(value), refresh) }),
+    button(`Edit ${key}`, { icon: "pencil", kind: "quiet", hidesLabel: true, onclick: () => edit(app, uuid, key, typed(value), refresh) }),
     button(`Remove ${key}`, { icon: "close", kind: "quiet", hidesLabel: true, onclick: told(app, remove) }),
   ]
   return h("div", null, h("dt", null, key), h("dd", null, h("span", { class: typeof value === "string" ? null : "json" }, typed(value)), tools))

@@ -97,7 +97,8 @@ export class Shell {
       fill(this.#main, page.body)
     } catch (error) {
       if (signal.aborted) return
-      fill(this.#trail)
+      const { namespace } = found?.params ?? {}
+      fill(this.#trail, trail([{ label: "Namespaces", href: link.home() }, ...(namespace ? [{ label: namespace, href: link.folder(namespace) }] : [])]))
       fill(this.#main, failure(error, () => this.#show()))
     }
     this.#main.removeAttribute("aria-busy")

@@ -30,7 +30,7 @@ export function signIn(place, trouble, enter) {
     "form",
     { onsubmit: submitted },
     h("h1", null, mark(), "casd"),
-    h("p", { class: "lead" }, "What this store holds: see it, find it, handle it."),
+    h("p", { class: "lead" }, "See and handle what this store holds."),
     told,
     field("Token", input),
     go,

@@ -68,15 +68,15 @@ export function failure(error, again) {
   )
 }
 
-/** A text in monospace with a button that copies it. @param {string} label @param {string} text */
-export function copyable(label, text) {
+/** A text in monospace with a button that copies it. @param {string} label @param {string} text @param {string} [href] */
+export function copyable(label, text, href) {
   const copy = button(`Copy ${label}`, { icon: "copy", kind: "quiet", hidesLabel: true })
   copy.addEventListener("click", async () => {
     await copied(text)
     fill(copy, icon("check"), h("span", { class: "hidden-label", role: "status" }, "Copied"))
     setTimeout(() => fill(copy, icon("copy"), h("span", { class: "hidden-label" }, `Copy ${label}`)), 1600)
   })
-  return h("div", { class: "copyable" }, h("code", null, text), copy)
+  return h("div", { class: "copyable" }, href ? h("a", { href }, h("code", null, text)) : h("code", null, text), copy)
 }
 
 /** Also where the page came over plain HTTP, which has no clipboard API. @param {string} text */

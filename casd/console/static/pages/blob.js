@@ -21,7 +21,7 @@ export async function render(app, { uuid }, signal) {
     app.api.get(blobPath(uuid), {}, signal),
     app.api.get(blobPath(uuid, "holders"), {}, signal).catch(() => null), // who reads by UUID alone is not told
   ])
-  const title = blob.filename || "Blob"
+  const title = blob.filename || blob.names[0]?.name.split("/").pop() || "Blob"
   const remove = async () => {
     if (!(await deleteBlob(app, blob))) return
     app.toasts.say("The blob is deleted.")
@@ -75,6 +75,6 @@ function holders(held) {
       versions,
       more > 0 && h("li", null, `and ${counted(more, "more version")}`),
     ),
-    h("p", { class: "hint" }, held.other_blobs ? `${counted(held.other_blobs, "other blob has", "other blobs have")} the same bytes, stored once.` : `Nobody else has these bytes: without it, ${sizeText(held.frees_bytes)} are free.`),
+    h("p", { class: "hint" }, held.other_blobs ? `${counted(held.other_blobs, "other blob has", "other blobs have")} the same bytes, stored once.` : `No other blob has these bytes: when nothing holds it any more, ${sizeText(held.frees_bytes)} are freed.`),
   )
 }

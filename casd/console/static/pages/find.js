@@ -20,7 +20,7 @@ const EACH = 20 // names of each
 
 /** @param {App} app @param {{ query?: string }} params @param {AbortSignal} signal */
 export async function render(app, { query = "" }, signal) {
-  const heading = h("div", { class: "title" }, h("h1", null, query ? "Found" : "Find"), query && h("p", { class: "lead query" }, query))
+  const heading = h("div", { class: "title" }, h("h1", null, "Find"), query && h("p", { class: "lead query" }, query))
   const body = query ? await search(app, query, signal) : teach(app)
   return { title: query ? `Find ${query.slice(0, 40)}` : "Find", crumbs: [], body: [heading, body] }
 }
