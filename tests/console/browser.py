@@ -136,7 +136,10 @@ class Tab(Element):
         """A page of the console, as an address that somebody follows; the frame around it stays."""
         self.do("goto", f"{self.url}/{hash}")
         if hash:
-            self.css(f"main[data-shown={json.dumps(hash)}], .signin").wait("attached")
+            # The browser itself says how it writes an address: it may encode what is in it.
+            self.until(
+                "document.querySelector('.signin') || document.querySelector('main')?.dataset.shown === location.hash"
+            )
 
     def sign_in(self, token: str) -> None:
         self.open()

@@ -14,7 +14,7 @@ from tests.web.party import Party
 from tests.web.wire import wait_until
 
 SIZE = 6 << 20
-LOST = ["ERR_CONNECTION_RESET", "ERR_CONNECTION_CLOSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_REFUSED"]
+LOST = "net::ERR_"  # what a browser calls it differs by the moment
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_an_upload_goes_on_after_a_reload(far: Tab, line: Line, us: Party, disk:
 
 
 def test_an_upload_goes_on_when_the_connection_is_back(far: Tab, line: Line, us: Party, disk: Path) -> None:
-    far.expected += LOST
+    far.expected.append(LOST)
     begin(far, line, disk)
 
     line.lead_nowhere()

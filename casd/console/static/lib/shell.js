@@ -102,6 +102,7 @@ export class Shell {
       fill(this.#main, failure(error, () => this.#show()))
     }
     this.#main.removeAttribute("aria-busy")
+    if (this.#main.dataset.shown !== shown) scrollTo(0, 0) // another page, not the same one anew
     this.#main.dataset.shown = shown
   }
 
