@@ -34,7 +34,9 @@ from casd.model import VerifyReads
 
 PREFIX = "CASD_"
 DIVIDER = "__"
-ELSEWHERE = frozenset({"CASD_URL", "CASD_TOKEN", "CASD_NAMESPACE", "CASD_CA_FILE", "CASD_TEST_ALL"})  # not ours
+ELSEWHERE = frozenset(  # not ours
+    {"CASD_URL", "CASD_TOKEN", "CASD_TOKEN_FILE", "CASD_NAMESPACE", "CASD_CA_FILE", "CASD_TEST_ALL"}
+)
 CREDENTIALS = {"tls.crt": ("server", "tls_certificate"), "tls.key": ("server", "tls_key")}  # of systemd's, by name
 
 CENTURY_S = 3_155_760_000.0  # and no longer: beyond it, times of the calendar and of the event loop overflow
@@ -164,6 +166,7 @@ class Storage(Section):
 
 class Auth(Section):
     share_by_uuid: bool = True
+    admin_token_file: SomePath | None = Field(default=None, strict=False)
     signed_url_max_s: int = Field(default=604_800, ge=1, le=int(CENTURY_S))
 
 

@@ -53,6 +53,16 @@ class NamedKeyNotFound(NotFound):
     code = "named-key-not-found"
 
 
+class TokenFileUnusable(CasdError):
+    """The admin token that is given from outside cannot be taken."""
+
+    code = "token-file-unusable"
+
+
+class SigningKeyNotFound(NotFound):
+    code = "signing-key-not-found"
+
+
 class PinNotFound(NotFound):
     """The backup took too long without a sign of life: what it was about to copy may have been collected."""
 

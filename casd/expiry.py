@@ -20,6 +20,7 @@ class Rules:
     hidden: timedelta  # a name under a delete marker
     ended: timedelta  # a token that has expired or was revoked
     audit: timedelta = timedelta(days=90)  # a row of the audit log
+    signed: timedelta = timedelta(days=7)  # the longest life of anything that a signing key signs
 
 
 async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime, scan: bool = True) -> Expired:
@@ -34,6 +35,7 @@ async def expire(catalogue: Catalogue, rules: Rules, *, now: datetime, scan: boo
         blobs, names, tokens = blobs + batch.blobs, names + batch.names, tokens + batch.tokens
         if max(batch.blobs, batch.names, batch.tokens) < BATCH:
             break
+    await catalogue.expire_credentials(now, now - rules.signed)
     while await catalogue.forget_audit(now - rules.audit, BATCH) == BATCH:
         pass
     versions = await retain(catalogue, now=now, grace=rules.grace) if scan else 0

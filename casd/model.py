@@ -260,6 +260,8 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None = None
+    last_used_at: datetime | None = None  # to the minute
+    rotated_at: datetime | None = None  # when it got the secret that it has, if not when it was made
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,5 @@
-"""What the audit log is told beside changes of the catalogue: denials, failures, signatures, reads.
+"""What the audit log is told beside changes of the catalogue: denials, failures, signatures, reads. And of tokens,
+when they were used last.
 
 None of it is worth a commit of its own. It waits in memory, repeats become one row with a count, and about once a
 minute all of it is written in one transaction; a crash loses that minute. Whoever reads the log has it written first.
@@ -12,6 +13,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from uuid import UUID
 
 from casd.audit import Actor, Deed, Result, Told, Verb, actor
 from casd.catalogue.base import Catalogue
@@ -55,6 +57,7 @@ class Trail:
         self._is_kept = is_kept
         self.tells_reads = is_kept and tells_reads
         self._waiting: dict[object, Told] = {}
+        self._used: dict[UUID, datetime] = {}
         self._is_full = asyncio.Event()
         self._turn = asyncio.Lock()
         self._denials = Allowance(600, 6)
@@ -98,6 +101,16 @@ class Trail:
         if len(self._waiting) >= WAITING_LIMIT:
             self._is_full.set()
 
+    # -- tokens -------------------------------------------------------------------------------------------
+
+    def used(self, token: UUID) -> None:
+        """Somebody came with the token just now."""
+        self._used[token] = self._now()
+
+    def last_used(self, token: UUID) -> datetime | None:
+        """When it was used since the last writing."""
+        return self._used.get(token)
+
     # -- writing ------------------------------------------------------------------------------------------
 
     async def flush(self) -> None:
@@ -105,8 +118,11 @@ class Trail:
         async with self._turn:
             told, self._waiting = list(self._waiting.values()), {}
             self._is_full.clear()
+            used, self._used = self._used, {}
             if told:
                 await self._catalogue.record(told)
+            if used:
+                await self._catalogue.tokens_used(used)
 
     async def run(self) -> None:
         """Write by the timer, for ever."""

@@ -39,6 +39,7 @@ LAYERS = (
         "named_keys",
         "docs",
         "trail",
+        "admin_token",
     },
     {"web"},
     {"dialects", "console"},
@@ -57,6 +58,7 @@ BESIDE = {  # of the same layer
     "repair": {"judging", "store"},
     "upkeep": {"judging", "uploads", "expiry", "collection", "scrub", "repair"},
     "named_keys": {"store"},
+    "admin_token": {"store"},
 }
 ONLY = {  # narrower than the layers
     "model": {"errors"},

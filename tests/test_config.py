@@ -16,6 +16,7 @@ EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
 UNSET = {  # shown commented out, because their default depends on the machine or on the request
     ("storage", "data"): "/var/lib/casd",
     ("storage", "reserve_bytes"): 536870912,
+    ("auth", "admin_token_file"): "/etc/casd/admin.token",
     ("server", "public_url"): "https://casd.example.org",
     ("server", "unix_socket"): "/run/casd/casd.sock",
     ("server", "tls_certificate"): "/etc/casd/tls.crt",

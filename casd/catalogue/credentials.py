@@ -24,6 +24,18 @@ class CatalogueCredentials(Protocol):
     async def revoke_token(self, uuid: UUID, now: datetime) -> None:
         """From now on the token opens nothing. Raises TokenNotFound; revoking twice is no error."""
 
+    async def rotate_token(
+        self, uuid: UUID, secret_hash: bytes, now: datetime, old_until: datetime, changes: Mapping[str, object]
+    ) -> Token:
+        """The token has another secret; its old ones are good until then at most.
+
+        All else stays but what is among `changes`: `expires_at`, and `revoked_at` as None for one that was revoked,
+        which is a Conflict otherwise. Raises TokenNotFound.
+        """
+
+    async def tokens_used(self, used: Mapping[UUID, datetime]) -> None:
+        """When tokens were used last. Those that are gone are left out."""
+
     async def set_named_key(self, key: NamedKey, token: Token, secret_hash: bytes) -> None:
         """Keep a key with its token. One that had the name is replaced, and its token revoked.
 
@@ -35,6 +47,15 @@ class CatalogueCredentials(Protocol):
 
     async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
         """The newest key from now on. With `revoke_older` no other is left."""
+
+    async def retire_signing_key(self, id: int) -> None:
+        """What it signed opens nothing any more. Raises SigningKeyNotFound, and Conflict for the one that signs."""
+
+    async def expire_credentials(self, now: datetime, signed_before: datetime) -> int:
+        """Forget replaced secrets that have ended, and signing keys that no URL needs any more; how many of these.
+
+        `signed_before`: whatever was signed before then has ended.
+        """
 
     # -- the audit log: each write tells of itself in its own transaction, as done by `audit.actor()` ---------
 

@@ -41,7 +41,7 @@ class CatalogueReads(Protocol):
     async def namespace(self, name: str) -> Namespace | None: ...
 
     async def token(self, secret_hash: bytes) -> Token | None:
-        """The token, expired and revoked ones too."""
+        """The token, expired and revoked ones too. By a secret that was replaced it ends when that does."""
 
     async def token_by_id(self, uuid: UUID) -> Token | None:
         """As `token`."""
@@ -118,6 +118,9 @@ class CatalogueReads(Protocol):
         """
 
     async def tokens(self, limit: int, after: bytes | None) -> Page[Token]: ...
+
+    async def expiring_tokens(self, now: datetime, before: datetime, limit: int) -> list[Token]:
+        """Good tokens that end before that, the first to end first."""
 
     async def name_info(self, namespace: str, name: str) -> NameInfo | None: ...
 

@@ -4,15 +4,17 @@ alone; whoever wants to know how casd is put together reads this file from top t
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from casd import folder
+from casd.admin_token import AdminToken, given_file
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.config import Config, SourceKind
 from casd.console import CONSOLE
-from casd.daemon.data_folder import announced, ensure_admin_token, ensure_signing_key
+from casd.daemon.data_folder import announced, ensure_signing_key, write_secret
 from casd.daemon.descriptors import OWN_DESCRIPTORS, affordable_connections, without_traceback
 from casd.daemon.listening import bound_listeners, listening
 from casd.daemon.reload import Changeable, body_limits, connection_limits, pace_of
@@ -45,6 +47,7 @@ from casd.web.sources import HttpSource
 from casd.web.traffic import Traffic
 from casd.web.transmit import Transmitter
 
+SHORT_LIVED = timedelta(hours=2)  # what dialects sign for their clients lives an hour at most
 DIALECTS = (NATIVE, TUS, CONSOLE, DEEPLAKE, DATAPANE, CRAFTAI, SHAKENFIST)
 
 
@@ -102,10 +105,16 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         )
         await uploads.start()
         stack.push_async_callback(uploads.close)
-        await ensure_admin_token(store, data)
+        admin_token = AdminToken(store, data, given_file(config.auth.admin_token_file, os.environ), write_secret)
+        await admin_token.ensure()
+        stack.push_async_callback(cancel, asyncio.create_task(admin_token.follow()))
         await ensure_signing_key(store)
         rules = Rules(
-            grace, timedelta(days=config.upkeep.hidden_days), timedelta(days=config.upkeep.token_days), keep_audit
+            grace,
+            timedelta(days=config.upkeep.hidden_days),
+            timedelta(days=config.upkeep.token_days),
+            keep_audit,
+            max(timedelta(seconds=config.auth.signed_url_max_s), SHORT_LIVED),
         )
         origins = Origins(config.server.public_url, config.server.trusted_proxies)
         traffic = Traffic(connection_limits(config), origins, affordable_connections(descriptors))
@@ -131,7 +140,7 @@ async def running(config: Config, descriptors: int = 1024, passed: Sequence[Pass
         stack.push_async_callback(cancel, asyncio.create_task(trail.run()))
         vitals = Vitals(payloads, catalogue)
         stack.push_async_callback(vitals.close)
-        services = Services(store, uploads, upkeep, transmitter, origins, limits, trail, vitals)
+        services = Services(store, uploads, upkeep, transmitter, origins, limits, trail, vitals, admin_token)
         app = build(DIALECTS, services, traffic)
         for work in (app[METRICS].keep_sampling(), app[METRICS].keep_feeling_lag()):
             stack.push_async_callback(cancel, asyncio.create_task(work))

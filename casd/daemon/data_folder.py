@@ -1,27 +1,18 @@
 """The data folder before it is served: is it fit, is it ours alone, and what a first start puts into it."""
 
-import asyncio
 import contextlib
-import logging
 import os
 import secrets
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from casd import auth, folder
+from casd import folder
 from casd.catalogue.sqlite.schema import check_usable
 from casd.config import Config
-from casd.errors import FolderUnusable, Unauthenticated
-from casd.model import Role, Token
+from casd.errors import FolderUnusable
 from casd.payloads.folders import disk_call, make_durable_tree, write_durably
 from casd.payloads.survey import holds_payloads
 from casd.store import BlobStore
-from casd.uuids import new_uuid
-
-log = logging.getLogger(__name__)
-
-FIRST_HOME = "default"
 
 
 def folder_state(config: Config) -> str:
@@ -87,25 +78,9 @@ def announced(data: Path, address: str) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-async def ensure_admin_token(store: BlobStore, data: Path) -> None:
-    """The admin token's file is there and its token is good; a new one is made otherwise.
-
-    The secret is shown once on a terminal, otherwise only where its file is.
-    """
-    file = data / folder.ADMIN_TOKEN
-    secret = folder.local_admin_token(data)
-    now = store.now()
-    if secret is not None:
-        with contextlib.suppress(Unauthenticated):  # revoked, or of another catalogue
-            auth.principal_of(await store.catalogue.token(auth.secret_hash(secret)), now)
-            return
-    secret = auth.new_secret()
-    token = Token(new_uuid(), "admin", Role.ADMIN, (FIRST_HOME,), now, None)
-    await store.catalogue.add_token(token, auth.secret_hash(secret))
-    await asyncio.to_thread(disk_call, f"writing {file}", write_durably, file, secret + "\n")
-    log.info("admin token made file=%s", file)
-    if sys.stderr.isatty():
-        print(f"admin token: {secret}", file=sys.stderr)  # noqa: T201  # shown once, never logged
+def write_secret(file: Path, text: str) -> None:
+    """For its owner's eyes alone, durably. Blocking. Raises StorageFailed."""
+    disk_call(f"writing {file}", write_durably, file, text)
 
 
 async def ensure_signing_key(store: BlobStore) -> None:

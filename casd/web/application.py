@@ -11,6 +11,7 @@ from math import ceil
 
 from aiohttp import web
 
+from casd.admin_token import AdminToken
 from casd.audit import act
 from casd.auth import Principal
 from casd.errors import (
@@ -36,6 +37,7 @@ from casd.web.admission import admit
 from casd.web.dialect import Access, Dialect, Handler, Route
 from casd.web.errors import InternalError, RouteError, status_of
 from casd.web.keys import (
+    ADMIN_TOKEN,
     DIALECT,
     ENDING,
     EXPECTATION,
@@ -88,6 +90,7 @@ class Services:
     limits: Limits
     trail: Trail
     vitals: Vitals
+    admin_token: AdminToken
 
 
 def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> web.Application:
@@ -103,6 +106,7 @@ def build(dialects: Sequence[Dialect], services: Services, traffic: Traffic) -> 
     app[LIMITS] = services.limits
     app[TRAIL] = services.trail
     app[VITALS] = services.vitals
+    app[ADMIN_TOKEN] = services.admin_token
     app[TRAFFIC] = traffic
     app[METRICS] = Metrics(
         services.store,
@@ -142,6 +146,8 @@ def guarded(dialect: Dialect, route: Route) -> Handler:
         if principal is None and route.access is Access.TOKEN:
             raise Unauthenticated("this needs a token")
         request[PRINCIPAL] = principal
+        if principal is not None:
+            request.app[TRAIL].used(principal.token)
         try:
             if route.access is not Access.OPEN:
                 await admit(request, principal)

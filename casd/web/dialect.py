@@ -9,7 +9,7 @@ from aiohttp import web
 
 from casd.auth import Principal, principal_of, secret_hash
 from casd.errors import CasdError
-from casd.web.keys import store_of
+from casd.web.keys import SECRET_HASH, store_of
 from casd.web.operation import Operation
 from casd.web.signed import READ
 
@@ -19,7 +19,10 @@ Handler: TypeAlias = Callable[[web.Request], Awaitable[web.StreamResponse]]
 async def by_token(request: web.Request, secret: str) -> Principal:
     """Whom a token's secret speaks for. Raises Unauthenticated."""
     store = store_of(request)
-    return principal_of(await store.catalogue.token(secret_hash(secret)), store.now())
+    hash = secret_hash(secret)
+    principal = principal_of(await store.catalogue.token(hash), store.now())
+    request[SECRET_HASH] = hash
+    return principal
 
 
 class Access(Enum):

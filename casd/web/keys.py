@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
+from casd.admin_token import AdminToken
 from casd.auth import Principal
 from casd.named_keys import NamedKeys
 from casd.store import BlobStore
@@ -37,6 +38,7 @@ class Ending(StrEnum):
     ANSWERED = "answered"  # whole; by a refusal too
     HUNG_UP = "hung-up"  # by the client, before it had the whole answer
     STALLED = "stalled"  # the client took nothing of its answer for too long
+    REVOKED = "revoked"  # the token that opened it opens nothing any more
     CUT_OFF = "cut-off"  # by the drain deadline
     FAILED = "failed"  # within the answer; the log has more under the request's id
 
@@ -48,6 +50,7 @@ UPKEEP = web.AppKey("upkeep", Upkeep)
 TRANSMITTER = web.AppKey("transmitter", Transmitter)
 ORIGINS = web.AppKey("origins", Origins)
 LIMITS = web.AppKey("limits", Limits)
+ADMIN_TOKEN = web.AppKey("admin_token", AdminToken)
 TRAIL = web.AppKey("trail", Trail)
 VITALS = web.AppKey("vitals", Vitals)
 STARTED_AT = web.AppKey("started_at", datetime)
@@ -56,6 +59,7 @@ FRONT_PAGE: web.AppKey[Callable[[web.Request], Awaitable[web.StreamResponse]]] =
 WORDS: web.AppKey[tuple[str, ...]] = web.AppKey("words", tuple)  # of all dialects, for `GET /`
 
 PRINCIPAL: web.RequestKey[Any] = web.RequestKey("principal", object)  # a Principal, or None for nobody in particular
+SECRET_HASH = web.RequestKey("secret_hash", bytes)  # of the token that came, where it came itself
 SIGNED_UNTIL = web.RequestKey("signed_until", datetime)  # when a signed URL ends, on requests that came by one
 REQUEST_ID = web.RequestKey("request_id", str)
 DIALECT = web.RequestKey("dialect", str)  # the name of the one whose path was asked

@@ -19,6 +19,7 @@ from casd.tasks import to_the_end
 from casd.web.keys import BODY_AWAITED_S, EXPECTATION, LIMITS
 from casd.web.ranges import number
 from casd.web.traffic import TRAFFIC
+from casd.web.validity import check_still_good
 from casd.web.waiting import PROGRESS, Progress, place_of
 
 JSON_LIMIT_BYTES = 1 << 20
@@ -78,7 +79,7 @@ async def pump(next_data: Callable[[], Awaitable[bytes]], into: Sink, limit_byte
 
 
 async def next_piece(request: web.Request) -> bytes:
-    """What has arrived of the body, empty at its end. Raises BodyTimeout, InvalidInput."""
+    """What has arrived of the body, empty at its end. Raises BodyTimeout, InvalidInput, Unauthenticated."""
     idle_timeout_s = request.app[LIMITS].body_idle_timeout_s
     progress = request.setdefault(PROGRESS, Progress())
     pace = request.app[TRAFFIC].limits.pace
@@ -96,6 +97,7 @@ async def next_piece(request: web.Request) -> bytes:
         request[BODY_AWAITED_S] = request.get(BODY_AWAITED_S, 0.0) + waited_s
     if data and progress.is_too_slow(pace, waited_s, len(data)):
         raise BodyTimeout(f"less than {pace.bytes_per_s:g} bytes a second of the body arrived for {pace.window_s:g} s")
+    await check_still_good(request)
     return data
 
 

@@ -13,13 +13,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TypeAlias
 from urllib.parse import quote
 
 from aiohttp import web
 
-from casd.errors import CasdError, PreconditionFailed, RangeNotSatisfiable
+from casd.errors import CasdError, PreconditionFailed, RangeNotSatisfiable, Unauthenticated
 from casd.model import Blob, ByteRange, Digest
 from casd.verified import VerifiedPayload, check_unmarked
 from casd.web.acting import tell_read
@@ -28,6 +28,7 @@ from casd.web.conditions import Outcome, Validators, evaluate, range_applies
 from casd.web.digest_fields import member, wanted
 from casd.web.keys import ENDING, REQUEST_ID, SIGNED_UNTIL, TRANSMITTER, Ending, store_of
 from casd.web.ranges import requested_ranges, requested_window
+from casd.web.validity import check_still_good
 
 log = logging.getLogger(__name__)
 
@@ -228,7 +229,7 @@ async def _send_parts(
     end: bytes,
 ) -> None:
     """Send the headers and the body; whatever fails then cuts the connection, and is not raised."""
-    transmitter = request.app[TRANSMITTER]
+    transmitter, still_good = request.app[TRANSMITTER], partial(check_still_good, request)
     first = pieces[0][1]  # what is damaged at the start still gets a proper answer
     await payload.check(first.start, min(first.stop, first.start + INLINE_BYTES))
     await response.prepare(request)
@@ -236,7 +237,7 @@ async def _send_parts(
         for head, part in pieces:
             if head:
                 await response.write(head)
-            await transmitter.send(request, response, payload, part.start, part.stop)
+            await transmitter.send(request, response, payload, part.start, part.stop, still_good)
         await response.write_eof(end)
 
 
@@ -249,6 +250,9 @@ async def cutting_failures(request: web.Request) -> AsyncIterator[None]:
         cut(request, Ending.HUNG_UP)
     except TimeoutError:
         cut(request, Ending.STALLED)
+    except Unauthenticated:
+        log.info("transfer ended with its token request=%s", request[REQUEST_ID])
+        cut(request, Ending.REVOKED)
     except CasdError as error:
         log.error("transfer failed request=%s error=%s", request[REQUEST_ID], error)
         cut(request, Ending.FAILED)

@@ -68,6 +68,7 @@ SILENT = {  # what changes nothing that anybody did to a thing
     "keep_payload": "a lease",
     "keep_held": "a lease",
     "renew_pin": "a sign of life",
+    "tokens_used": "who asks for nothing leaves no row",
     "set_checked": "what scrub found right",
     "set_good": "what scrub found right; that it was damaged before is told as set_quarantined",
     "heal": "told by whoever stores the bytes again",
@@ -83,6 +84,9 @@ SILENT = {  # what changes nothing that anybody did to a thing
     "known_payloads": "a look",
     "pinned_until": "a look",
     "totals": "a look",
+    "use": "a look",
+    "spared": "a look",
+    "check_writer": "a look",
     "workings": "a look",
     "audit": "a look",
 }
@@ -155,6 +159,8 @@ async def test_accounts_and_keys_tell(desk: Desk) -> None:
     assert (told.verb, told.note) == (Verb.TOKEN_CREATE, f"node: reader of {ALICE}")
     assert told.subject is not None
     uuid = UUID(told.subject.removeprefix("token "))
+    (told,) = await deeds_of(desk, catalogue.rotate_token(uuid, b"new", now, now, {}))
+    assert told == Deed(Verb.TOKEN_ROTATE, subject=f"token {uuid}", note="node")
     (told,) = await deeds_of(desk, catalogue.revoke_token(uuid, now))
     assert told == Deed(Verb.TOKEN_REVOKE, subject=f"token {uuid}", note="node")
     assert await deeds_of(desk, catalogue.revoke_token(uuid, now)) == []
@@ -166,6 +172,12 @@ async def test_accounts_and_keys_tell(desk: Desk) -> None:
     assert (told.verb, told.subject) == (Verb.SIGNING_KEY_CREATE, "signing key 1")
     signing = await deeds_of(desk, catalogue.add_signing_key(b"t" * 32, now, revoke_older=True))
     assert verbs(signing) == [Verb.SIGNING_KEY_RETIRE, Verb.SIGNING_KEY_CREATE]
+    await catalogue.add_signing_key(b"u" * 32, now)
+    (told,) = await deeds_of(desk, catalogue.retire_signing_key(2))
+    assert told == Deed(Verb.SIGNING_KEY_RETIRE, subject="signing key 2")
+    await catalogue.add_signing_key(b"v" * 32, now)
+    later = now + timedelta(days=1)
+    assert verbs(await deeds_of(desk, catalogue.expire_credentials(later, later))) == [Verb.SIGNING_KEY_RETIRE]
 
 
 async def test_uploads_and_backups_tell(desk: Desk) -> None:
@@ -200,6 +212,10 @@ async def test_upkeep_tells_what_it_ended(desk: Desk) -> None:
     marked = await deeds_of(desk, desk.catalogue.set_quarantined(digest, desk.clock()))
 
     assert told[0] == Deed(Verb.BLOB_EXPIRE, ALICE, blob=blob.uuid)
+    again = await desk.add(expires_in_s=1)
+    desk.clock.move(days=1)
+    ended_now = await deeds_of(desk, desk.catalogue.expire_in(ALICE, desk.clock(), desk.keep_until))
+    assert ended_now == [Deed(Verb.BLOB_EXPIRE, ALICE, blob=again.uuid)]
     assert verbs(told[1:]) == [Verb.VERSION_REMOVE, Verb.VERSION_REMOVE, Verb.NAME_PURGE, Verb.TOKEN_FORGET]
     assert [(deed.verb, deed.name, deed.version, deed.note) for deed in kept] == [
         (Verb.VERSION_REMOVE, NAME, 1, "retention")

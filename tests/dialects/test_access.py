@@ -78,6 +78,8 @@ WRITTEN_BY_GET = {
 ADMINS = {
     ("POST", "/v1/signing-keys"),
     ("GET", "/v1/signing-keys"),
+    ("DELETE", "/v1/signing-keys/{id}"),
+    ("POST", "/v1/tokens/{uuid}/rotate"),
     ("POST", "/v1/tokens"),
     ("GET", "/v1/tokens"),
     ("DELETE", "/v1/tokens/{uuid}"),
@@ -308,6 +310,13 @@ class Things:
         return uuid
 
     @cached_property
+    def signing_key(self) -> str:
+        """One that signs no more."""
+        id = self.us.admin.ask("POST", "/v1/signing-keys").json["id"]
+        assert self.us.admin.ask("POST", "/v1/signing-keys").status == 201
+        return str(id)
+
+    @cached_property
     def quarantined(self) -> str:
         """Of a payload that was found missing."""
         blob = self.us.add(f"{self.name} is gone".encode())
@@ -336,6 +345,8 @@ class Things:
                 return quote(self.name)
             case "reference":
                 return self.artifact
+            case "id" if path.startswith("/v1/signing-keys"):
+                return self.signing_key
             case "id" if path.startswith("/v1/quarantine"):
                 return self.quarantined
             case "id":
@@ -397,6 +408,7 @@ class Nothing(Things):
         digest = hashlib.sha512(uuid4().bytes).hexdigest()
         blob = {"uuid": str(uuid4()), "sha512": digest}
         self.version = {"name": self.name, "namespace": self.us.namespace, "blob": blob}
+        self.signing_key = "999999999"
         self.etag, self.quarantined, self.named_key = '"x"', f"{digest}.20260101T000000.000000Z", self.name
 
 
@@ -448,6 +460,7 @@ def asked(key: Key, things: Things) -> Asked:
             body={"path": f"/v1/names/{ours}/{quote(things.version['name'])}", "expires_in": 60}
         ),
         ("POST", "/v1/tokens"): lambda: Asked(body={"name": "new", "role": "admin", "namespaces": [ours]}),
+        ("POST", "/v1/tokens/{uuid}/rotate"): lambda: Asked(body={"overlap_s": 0}),
         ("PUT", "/v1/namespaces/{namespace}"): lambda: Asked(body={"quota_blobs": 1_000_000}),
         MISSING: lambda: Asked(body={"sha512": [things.version["blob"]["sha512"]]}),
         ("GET", "/v1/uploads"): lambda: Asked(f"?sha512={'0' * 128}&size=3&namespace={ours}"),

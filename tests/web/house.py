@@ -18,9 +18,10 @@ import uvloop
 from aiohttp import web
 
 from casd import auth
+from casd.admin_token import AdminToken
 from casd.catalogue.sqlite import SqliteCatalogue
 from casd.daemon.composition import utc_now
-from casd.daemon.data_folder import ensure_signing_key
+from casd.daemon.data_folder import ensure_signing_key, write_secret
 from casd.daemon.listening import bound_socket
 from casd.dialects.native import NATIVE
 from casd.expiry import Rules
@@ -119,7 +120,8 @@ async def open_house(
         trail = Trail(catalogue, now)
         vitals = Vitals(payloads, catalogue)
         stack.push_async_callback(vitals.close)
-        services = Services(store, uploads, upkeep, transmitter, Origins(), Limits(1 << 30, 30, 3600), trail, vitals)
+        limits, admin_token = Limits(1 << 30, 30, 3600), AdminToken(store, root, None, write_secret)
+        services = Services(store, uploads, upkeep, transmitter, Origins(), limits, trail, vitals, admin_token)
         app = build(dialects, services, traffic)
         runner = web.AppRunner(app)
         await runner.setup()

@@ -41,6 +41,17 @@ class SqliteCredentials(SqliteReading):
         at = micros(now)
         await self._writer.write(accounts.revoke_token, uuid, at)
 
+    async def rotate_token(
+        self, uuid: UUID, secret_hash: bytes, now: datetime, old_until: datetime, changes: Mapping[str, object]
+    ) -> Token:
+        at, until = micros(now), micros(old_until)
+        columns = {key: micros(value) if isinstance(value, datetime) else value for key, value in changes.items()}
+        return await self._writer.write(accounts.rotate_token, uuid, secret_hash, at, until, columns)
+
+    async def tokens_used(self, used: Mapping[UUID, datetime]) -> None:
+        times = {uuid: micros(at) for uuid, at in used.items()}
+        await self._writer.write(accounts.tokens_used, times)
+
     async def set_named_key(self, key: NamedKey, token: Token, secret_hash: bytes) -> None:
         await self._writer.write(accounts.set_named_key, key, token, secret_hash)
 
@@ -51,6 +62,13 @@ class SqliteCredentials(SqliteReading):
     async def add_signing_key(self, secret: bytes, now: datetime, *, revoke_older: bool = False) -> SigningKey:
         at = micros(now)
         return await self._writer.write(accounts.add_signing_key, secret, at, revoke_older)
+
+    async def retire_signing_key(self, id: int) -> None:
+        await self._writer.write(accounts.retire_signing_key, id)
+
+    async def expire_credentials(self, now: datetime, signed_before: datetime) -> int:
+        at, before = micros(now), micros(signed_before)
+        return await self._writer.write(accounts.expire_credentials, at, before)
 
     # -- the audit log ------------------------------------------------------------------------------------
 

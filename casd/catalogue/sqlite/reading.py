@@ -101,7 +101,11 @@ class SqliteReading:
 
     async def token(self, secret_hash: bytes) -> Token | None:
         sql = f"{accounts.SELECT_TOKENS} WHERE secret_hash = :hash"
-        return await self._lookups.find(secret_hash, sql, {"hash": secret_hash}, token_of)
+        values = {"hash": secret_hash}
+        found = await self._lookups.find(secret_hash, sql, values, token_of)
+        if found is not None:
+            return found
+        return await self._lookups.find(secret_hash, accounts.SELECT_BY_OLD_SECRET, values, token_of)
 
     async def token_by_id(self, uuid: UUID) -> Token | None:
         sql = f"{accounts.SELECT_TOKENS} WHERE uuid = :uuid"
@@ -203,6 +207,10 @@ class SqliteReading:
 
     async def tokens(self, limit: int, after: bytes | None) -> Page[Token]:
         return await self._listings.tokens(limit, after)
+
+    async def expiring_tokens(self, now: datetime, before: datetime, limit: int) -> list[Token]:
+        values = {"now": micros(now), "before": micros(before), "limit": limit}
+        return [token_of(row) for row in await self._listings.rows(accounts.SELECT_EXPIRING, values)]
 
     async def named_keys(self, namespace: str) -> list[NamedKey]:
         sql = f"{accounts.SELECT_NAMED_KEYS} WHERE n.name = :namespace ORDER BY k.name"

@@ -103,7 +103,7 @@ def name_info_of(row: Row) -> NameInfo:
 
 
 def token_of(row: Row) -> Token:
-    """From uuid, name, role, created_at, expires_at, revoked_at, and its namespaces as a JSON array."""
+    """From `accounts.SELECT_TOKENS`."""
     return Token(
         uuid=UUID(bytes=row[0]),
         name=row[1],
@@ -112,6 +112,8 @@ def token_of(row: Row) -> Token:
         created_at=time_of(row[3]),
         expires_at=time_or_none(row[4]),
         revoked_at=time_or_none(row[5]),
+        last_used_at=time_or_none(row[7]),
+        rotated_at=time_or_none(row[8]),
     )
 
 

@@ -1,18 +1,20 @@
 """Tokens and namespaces, for admins; a member may read its own namespace."""
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from aiohttp import web
 
 from casd import auth
-from casd.dialects.native.bodies import NamespaceChanges, TokenRequest
+from casd.dialects.native.bodies import NamespaceChanges, RotationRequest, TokenRequest
 from casd.dialects.native.render import namespace_json, page_json, token_json
 from casd.errors import NamespaceNotFound
 from casd.model import Namespace, Page, Token, checked_namespace
 from casd.uuids import new_uuid
-from casd.web.answers import json_response
+from casd.web.answers import json_response, time_text
 from casd.web.bodies import checked
-from casd.web.keys import principal_of, store_of
+from casd.web.keys import ADMIN_TOKEN, TRAIL, principal_of, store_of
 from casd.web.query import cursor, decode, page_limit, raw_segments, seconds_from, uuid_in_path
 from casd.web.receive import read_json
 
@@ -49,7 +51,28 @@ async def whoami(request: web.Request) -> web.StreamResponse:
 async def tokens(request: web.Request) -> web.StreamResponse:
     principal_of(request).check_admin()
     page = await store_of(request).catalogue.tokens(page_limit(request), cursor(request))
-    return page_json(request, page, [token_json(token) for token in page.items])
+    trail = request.app[TRAIL]
+    lately = [replace(token, last_used_at=trail.last_used(token.uuid) or token.last_used_at) for token in page.items]
+    return page_json(request, page, [token_json(token) for token in lately])
+
+
+async def rotate_token(request: web.Request) -> web.StreamResponse:
+    """The same token with a new secret, shown this once; the old one is good for a while yet."""
+    principal_of(request).check_admin()
+    store, uuid = store_of(request), uuid_in_path(request.match_info["uuid"])
+    wanted = checked(RotationRequest, await read_json(request))
+    now = store.now()
+    old_until = now + timedelta(seconds=wanted.overlap_s)
+    changes: dict[str, object] = {}
+    if "expires_in" in wanted.told:
+        changes["expires_at"] = (
+            None if wanted.expires_in is None else seconds_from(wanted.expires_in, "expires_in", now)
+        )
+    secret = auth.new_secret()
+    token = await store.catalogue.rotate_token(uuid, auth.secret_hash(secret), now, old_until, changes)
+    await request.app[ADMIN_TOKEN].rotated(token.uuid, secret)
+    facts = {"token": secret, "old_secret_until": time_text(old_until)}
+    return json_response(token_json(token) | facts)
 
 
 async def revoke_token(request: web.Request) -> web.StreamResponse:

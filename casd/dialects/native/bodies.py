@@ -14,6 +14,7 @@ from casd.web.receive import checked_text
 NAMESPACES_LIMIT = 1000  # of one token, and readers of one namespace
 MISSING_LIMIT = 1000  # 10 ms of the catalogue's writer
 REPAIR_LIMIT = 1000  # payloads that are named in one request
+OVERLAP_LIMIT_S = 90 * 86400  # a secret that is good for longer was not replaced
 FAR = 1 << 62  # what SQLite counts in, with room
 
 NAMESPACE_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
@@ -66,6 +67,17 @@ class TokenRequest(RequestBody):
         ),
     ]
     expires_in: float | None = Field(None, description="the seconds until it ends, null for never", ge=1, le=LONGEST_S)
+
+
+class RotationRequest(RequestBody):
+    """A new secret for a token."""
+
+    overlap_s: float = Field(
+        3600, description="the seconds that the old secret is good for yet, 0 to end it now", ge=0, le=OVERLAP_LIMIT_S
+    )
+    expires_in: float | None = Field(
+        None, description="the seconds until the token ends, null for never; left out, it stays", ge=1, le=LONGEST_S
+    )
 
 
 class NamespaceChanges(RequestBody):

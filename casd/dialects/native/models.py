@@ -173,12 +173,20 @@ class Token(AnswerBody):
     created_at: Time
     expires_at: Time | None
     revoked_at: Time | None
+    last_used_at: Time | None = Field(description="to the minute; null: never")
+    rotated_at: Time | None = Field(description="when it got another secret")
 
 
 class NewToken(Token):
     """A token with its secret, which is shown this once."""
 
     token: str
+
+
+class RotatedToken(NewToken):
+    """A token with its new secret."""
+
+    old_secret_until: Time
 
 
 class Tokens(AnswerBody):

@@ -105,6 +105,8 @@ def token_json(token: Token) -> dict[str, Any]:
         "created_at": time_text(token.created_at),
         "expires_at": time_text(token.expires_at),
         "revoked_at": time_text(token.revoked_at),
+        "last_used_at": time_text(token.last_used_at),
+        "rotated_at": time_text(token.rotated_at),
     }
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import asdict
+from datetime import timedelta
 
 from aiohttp import web
 
@@ -12,6 +13,9 @@ from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
 from casd.web.keys import FRONT_PAGE, STARTED_AT, TRANSMITTER, UPLOADS, VITALS, WORDS, principal_of, store_of
 from casd.web.traffic import TRAFFIC
+
+WARNED_BEFORE = timedelta(days=14)  # a token ends
+EXPIRING_SHOWN = 100
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +89,7 @@ async def status(request: web.Request) -> web.StreamResponse:
             "queues": queues(request),
             "scrub": {"oldest_checked_at": time_text(light), "oldest_deep_checked_at": time_text(deep)},
             "upkeep": runs_json(request),
+            "credentials": await credentials_json(store),
         }
     )
 
@@ -106,6 +111,26 @@ def quotas_json(store: BlobStore) -> list[dict[str, str | int | None]]:
             }
         )
     return shown
+
+
+async def credentials_json(store: BlobStore) -> dict[str, object]:
+    """What somebody has to see to before long."""
+    now = store.now()
+    expiring = await store.catalogue.expiring_tokens(now, now + WARNED_BEFORE, EXPIRING_SHOWN)
+    keys = await store.catalogue.signing_keys()
+    newest = keys[-1] if keys else None
+    return {
+        "expiring": [
+            {"id": str(token.uuid), "name": token.name, "expires_at": time_text(token.expires_at)} for token in expiring
+        ],
+        "signing_key": newest
+        and {
+            "id": newest.id,
+            "created_at": time_text(newest.created_at),
+            "age_s": round((now - newest.created_at).total_seconds()),
+        },
+        "signing_keys": len(keys),
+    }
 
 
 def reads_json(store: BlobStore) -> dict[str, int]:

@@ -7,14 +7,14 @@ from aiohttp import web
 from casd.auth import Principal
 from casd.dialects.native.bodies import SignRequest
 from casd.dialects.native.names import version_asked_for
-from casd.errors import InvalidInput
+from casd.errors import InvalidInput, SigningKeyNotFound
 from casd.model import SigningKey, checked_name, checked_namespace
 from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
 from casd.web.bodies import checked
 from casd.web.keys import ORIGINS, TRAIL, principal_of, store_of
 from casd.web.links import link_end
-from casd.web.query import decode, digest_in_path, is_flagged, uuid_in_path
+from casd.web.query import check_parameters, decode, digest_in_path, is_flagged, uuid_in_path
 from casd.web.receive import read_json
 from casd.web.signed import READ, Target, sign
 
@@ -80,6 +80,17 @@ async def add_key(request: web.Request) -> web.StreamResponse:
         secrets.token_bytes(SECRET_BYTES), store.now(), revoke_older=is_flagged(request, "revoke")
     )
     return json_response(key_json(key), 201)
+
+
+async def retire_key(request: web.Request) -> web.StreamResponse:
+    """What the key signed is dead; not for the newest, which signs."""
+    principal_of(request).check_admin()
+    check_parameters(request)
+    text = request.match_info["id"]
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:  # SQLite's integers end there
+        raise SigningKeyNotFound("there is no such signing key")
+    await store_of(request).catalogue.retire_signing_key(int(text))
+    return web.Response(status=204)
 
 
 def key_json(key: SigningKey) -> dict[str, object]:

@@ -5,7 +5,7 @@ from typing import Generic, TypeVar
 from pydantic import Field
 
 from casd.dialects.native.models import CollectionReport, ExpireReport, RepairReport, ScrubReport
-from casd.web.models import AnswerBody, Count, Time
+from casd.web.models import AnswerBody, Count, Time, Uuid
 
 Report = TypeVar("Report")
 
@@ -92,6 +92,24 @@ class FullNamespace(AnswerBody):
     reserved_blobs: Count
 
 
+class ExpiringToken(AnswerBody):
+    id: Uuid
+    name: str
+    expires_at: Time
+
+
+class NewestKey(AnswerBody):
+    id: int
+    created_at: Time
+    age_s: Count
+
+
+class Credentials(AnswerBody):
+    expiring: list[ExpiringToken] = Field(description="tokens that end within 14 days, at most 100")
+    signing_key: NewestKey | None = Field(description="the one that signs")
+    signing_keys: Count
+
+
 class Status(AnswerBody):
     """How the daemon stands."""
 
@@ -107,6 +125,7 @@ class Status(AnswerBody):
     queues: Queues
     scrub: ScrubProgress
     upkeep: LastRuns
+    credentials: Credentials
 
 
 class Samples(AnswerBody):

@@ -42,6 +42,16 @@ LIST_TOKENS = Operation(
     query=PAGE,
     errors=ADMINS,
 )
+ROTATE_TOKEN = Operation(
+    "rotateToken",
+    TOKENS,
+    "Give a token another secret",
+    (Answer(200, "The token with its new secret, which is shown this once.", models.RotatedToken),),
+    "Its id, name, role and namespaces stay, and so do its uploads and the links that it signed. The old secret works "
+    "until `overlap_s` is over; with 0 it ends at once, and what runs with it is cut off. For admins.",
+    body=Body("How the change goes.", bodies.RotationRequest, example={"overlap_s": 3600}),
+    errors=(*ADMINS, errors.TokenNotFound, errors.NotFound, errors.Conflict, errors.StorageFull),
+)
 REVOKE_TOKEN = Operation(
     "revokeToken",
     TOKENS,
@@ -108,6 +118,14 @@ ADD_KEY = Operation(
     "Links that were signed before stay good; with `?revoke=1` they are dead. For admins.",
     query=(Parameter("revoke", "1: kill every link signed so far.", FLAG),),
     errors=(*ADMINS, errors.StorageFull),
+)
+RETIRE_KEY = Operation(
+    "retireSigningKey",
+    LINKS,
+    "Retire a key",
+    (Answer(204, "What it signed is dead."),),
+    "Upkeep retires old keys by itself once nothing that they signed is good any more. For admins.",
+    errors=(*ADMINS, errors.SigningKeyNotFound, errors.NotFound, errors.Conflict),
 )
 LIST_KEYS = Operation(
     "listSigningKeys",
