@@ -131,6 +131,7 @@ def test_the_small_form_runs_from_end_to_end(tmp_path: Path) -> None:
         "by number",
         "GET checked",
         "a large",
+        "hostile",
     )
 
     ended = subprocess.run(
@@ -144,7 +145,7 @@ def test_the_small_form_runs_from_end_to_end(tmp_path: Path) -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
     told = json.loads(written.read_text())
     names = {each["name"] for each in told["cases"]}
-    assert len(names) == 17
+    assert len(names) == 20
     assert all(any(text in name for text in only) for name in names)
     assert {each["case"] for each in told["targets"]} < names
     for each in told["cases"]:

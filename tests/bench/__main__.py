@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench import catalogues, checked, latency, moving, transfers
+from tests.bench import catalogues, checked, crowd, latency, moving, transfers
 from tests.bench.case import Case, Outcome, run
 from tests.bench.peers import Casd, Nginx, nginx_binary
 from tests.bench.report import as_json, lines, load_average, place, target_lines
@@ -73,6 +73,13 @@ def measured(root: Path, rounds: int, only: list[str], quick: bool) -> Iterator[
             yield from run(chosen, rounds)
         finally:
             checking.stop()
+    among = crowd.Crowd(root, QUICK_SLOW_S if quick else SLOW_S)
+    if chosen := wanted(crowd.cases(among), only):
+        try:
+            among.prepare()
+            yield from run(chosen, rounds)
+        finally:
+            among.stop()
     mover = moving.Moving(root / "moving", QUICK_MOVED if quick else FULL.large_bytes)
     if chosen := wanted(moving.cases(mover), only):
         try:

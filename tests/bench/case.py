@@ -25,6 +25,7 @@ METRICS = {
     "seconds": Metric("s", "{:.3f}"),
     "client_s": Metric("client CPU s", "{:.2f}"),
     "p50_ms": Metric("p50 ms", "{:.2f}"),
+    "p95_ms": Metric("p95 ms", "{:.2f}"),
     "p99_ms": Metric("p99 ms", "{:.2f}"),
     "memory_mib": Metric("added MiB", "{:.1f}"),
 }

@@ -7,6 +7,7 @@ from typing import TypeAlias
 from tests.bench.case import Outcome, Sample
 from tests.bench.catalogues import NUMBERED
 from tests.bench.catalogues import TARGETS as KINDS
+from tests.bench.crowd import GOOD, name_of
 from tests.bench.figures import Spread, column, lower_limit, ratios, spread
 from tests.bench.latency import SLOW_CLIENTS
 from tests.bench.moving import DOWN, UP
@@ -17,6 +18,7 @@ Samples: TypeAlias = Mapping[str, Sequence[Sample]]
 # Of CPU seconds per request, the largest catalogue beside the smallest, a hundredth of it: trees that are two levels
 # deeper, and pages that no processor cache holds, cost a quarter more (m); an index that is not used, a hundredfold.
 FLAT = 1.5
+CROWDED = 3.0  # of a good client's p95 beside hostile ones, whose own process takes its part of the cores
 PAGE_LIMIT_MS = 100.0  # of a page by number, wherever it begins in the largest catalogue
 
 
@@ -116,6 +118,8 @@ def all_targets() -> list[Target]:
     found.append(Target(UP, "of curl -T's time, casd put", beside("seconds", "curl"), 1.15, False))
     found.append(Target(UP, "of curl -T's time, tus", beside("seconds", "curl", "tus"), 1.15, False))
     found.append(Target(DOWN, "of curl's time, casd get", beside("seconds", "curl"), 1.15, False))
+    for kind in GOOD:
+        found.append(Target(name_of(kind), "of the p95 alone", beside("p95_ms", "alone", "crowded"), CROWDED, False))
     for kind in KINDS:
         found.append(Target(kind, "of the smallest catalogue's CPU", growth("cpu_s"), FLAT, False))
     for kind in NUMBERED:

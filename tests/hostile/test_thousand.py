@@ -4,15 +4,12 @@ The latency of the good is a figure of `tests/bench`, not a claim that a busy ma
 """
 
 import gc
-import json
 import os
 import random
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -20,8 +17,8 @@ import pytest
 from tests.conftest import Daemon, serving
 from tests.dialects.craftai.conftest import User as CraftUser
 from tests.dialects.datapane.conftest import User as DatapaneUser
-from tests.hostile import flood
 from tests.hostile.conftest import TUS
+from tests.hostile.flood import Flood, hostile_clients
 from tests.web.party import Party
 from tests.web.wire import Wire, address_of, ask, incoming, stored, wait_until
 
@@ -41,29 +38,6 @@ LIMITS = {
     "CASD_LIMITS__MAX_TRANSFERS": "200",
     "CASD_LIMITS__MAX_WAIT_S": "60",
 }
-
-
-@contextmanager
-def hostile_clients(daemon: Daemon, token: str, download: str, clients: int = CLIENTS) -> Iterator[None]:
-    """So many of them, of all kinds; each comes back when it is cut off."""
-    host, port = address_of(daemon)
-    # A terabyte; where the disk has less it would be refused at once, and this hurts more.
-    declared = min(1 << 40, shutil.disk_usage(daemon.data).free * 2 // 3)
-    facts = {"host": host, "port": port, "token": token, "download": download, "clients": clients, "declared": declared}
-    command = [sys.executable, str(Path(flood.__file__))]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            process.stdin.write(json.dumps(facts) + "\n")
-            process.stdin.flush()
-            assert process.stdout.readline() == "ready\n"
-            yield
-            assert process.poll() is None
-            process.stdin.close()
-            process.wait(timeout=60)
-        finally:
-            process.kill()
 
 
 # -- good clients -----------------------------------------------------------------------------------------------------
@@ -144,12 +118,12 @@ GOOD: tuple[Callable[[Daemon], None], ...] = (native, resumable, deep_lake, data
 def test_good_clients_go_on_beside_a_thousand_hostile_ones_who_leave_nothing_behind(tmp_path: Path, loop: str) -> None:
     with serving(tmp_path / "data", CASD_SERVER__EVENT_LOOP=loop, **LIMITS) as daemon:
         daemon.damaged.add("bytes do not fit")  # what all but one of those who declare much are told
-        token, download = furnished(daemon)
+        flood = furnished(daemon)
         at_their_best(daemon)  # so that caches and pools are there before anything is counted
         open_before, blobs_before, memory = descriptors(daemon), blobs(daemon), memory_mib(daemon)
 
         for left_mib in (LEFT_MIB, LEFT_AGAIN_MIB):
-            with hostile_clients(daemon, token, download):
+            with hostile_clients(flood):
                 at_their_best(daemon)
                 while not all(mark in daemon.log for mark in STRUCK):
                     at_their_best(daemon)
@@ -166,13 +140,15 @@ def test_good_clients_go_on_beside_a_thousand_hostile_ones_who_leave_nothing_beh
         assert blobs(daemon) > blobs_before
 
 
-def furnished(daemon: Daemon) -> tuple[str, str]:
-    """A token for the hostile, who are members here like others, and something long for them to read."""
+def furnished(daemon: Daemon) -> Flood:
+    """What the hostile want: a token, for they are members here like others, and something long to read."""
     body = {"name": "flood", "role": "writer", "namespaces": ["flood"]}
     token: str = ask(daemon, "POST", "/v1/tokens", body).json["token"]
     with Wire(daemon, token) as wire:
         uuid = stored(wire, random.randbytes(8 << 20)).json["uuid"]
-    return token, f"/v1/blobs/{uuid}/data"
+    # A terabyte; where the disk has less it would be refused at once, and this hurts more.
+    declared = min(1 << 40, shutil.disk_usage(daemon.data).free * 2 // 3)
+    return Flood(*address_of(daemon), token, f"/v1/blobs/{uuid}/data", declared, CLIENTS)
 
 
 def at_their_best(daemon: Daemon) -> None:
