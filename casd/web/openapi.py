@@ -261,8 +261,8 @@ def answer_json(answer: Answer, parts: Parts) -> dict[str, Any]:
         if answer.example is not None:
             content["example"] = answer.example
         facts["content"] = {JSON_TYPE: content}
-    elif answer.media:
-        facts["content"] = {media: {} for media in answer.media}
+    if answer.media:
+        facts.setdefault("content", {}).update({media: {} for media in answer.media})
     if answer.links:
         facts["links"] = {
             link.to: {"operationId": link.to, "parameters": dict(link.parameters)}

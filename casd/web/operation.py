@@ -61,7 +61,7 @@ class Answer:
     status: int
     about: str
     model: type[BaseModel] | None = None  # JSON of that form
-    media: tuple[str, ...] = ()  # of what is no JSON; empty with no model: there is no body
+    media: tuple[str, ...] = ()  # of what else it may be; without these and a model there is no body
     headers: tuple[str, ...] = ()  # always there; names in `fields.HEADERS`
     maybe: tuple[str, ...] = ()  # header fields that are there at times
     links: tuple[Link, ...] = ()

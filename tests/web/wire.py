@@ -15,6 +15,7 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.conftest import Daemon, connection_to
+from tests.web.described import check_described
 
 PATIENCE_S = 30  # until a test gives up on what should take milliseconds
 
@@ -74,7 +75,9 @@ class Wire:
         own = {} if self._token is None else {"Authorization": f"Bearer {self._token}"}
         self.connection.request(method, target, body, own | dict(headers or {}))
         response = self.connection.getresponse()
-        return Answer(response.status, response.headers, response.read())
+        data = response.read()
+        check_described(method, target, response.status, response.headers, data)
+        return Answer(response.status, response.headers, data)
 
 
 def ask(

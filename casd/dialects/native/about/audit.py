@@ -12,7 +12,14 @@ LISTING = Operation(
     "listAudit",
     "Audit",
     "Read the audit log",
-    (Answer(200, "A page of rows, the newest first; or all of them, a JSON object a line.", telling.AuditPage),),
+    (
+        Answer(
+            200,
+            "A page of rows, the newest first; or all of them, a JSON object a line.",
+            telling.AuditPage,
+            media=("application/jsonl",),
+        ),
+    ),
     "For admins. `format=jsonl` streams all that matches, without `limit` and `cursor`.",
     query=(
         Parameter("principal", "Only what was done under this name: a token's, anonymous, upkeep, local.", TEXT),
