@@ -68,6 +68,8 @@ ALWAYS: tuple[type[CasdError] | Refusal, ...] = (
     errors.UnknownExpectation,
     errors.StorageFailed,
     errors.OutOfDescriptors,
+    errors.RateLimited,
+    errors.Overloaded,
     Refusal(503, "too-many-connections", "The daemon has all the connections it may have."),
     InternalError,
 )
@@ -77,6 +79,7 @@ WITH_BODY: tuple[type[CasdError] | Refusal, ...] = (
     errors.BodyTimeout,
 )
 HEADERS_OF_STATUS = {401: ("WWW-Authenticate",), 405: ("Allow",), 416: ("Content-Range",), 503: ("Retry-After",)}
+MAYBE_OF_STATUS = {429: ("Retry-After",)}
 _ELEMENT = re.compile(r"\{(\w+)(?::(?:[^{}]|\{[^{}]*\})*)?\}")
 
 
@@ -313,6 +316,6 @@ def refusal_json(status: int, refusals: Sequence[Refusal], parts: Parts) -> dict
     schema = {"allOf": [parts.refs[Problem], {"properties": wanted}]}
     return {
         "description": f"{TITLES[status]}\n\n{codes}",
-        "headers": headers_json(("X-Request-ID", *HEADERS_OF_STATUS.get(status, ()))),
+        "headers": headers_json(("X-Request-ID", *HEADERS_OF_STATUS.get(status, ())), MAYBE_OF_STATUS.get(status, ())),
         "content": {PROBLEM_TYPE: {"schema": schema}},
     }

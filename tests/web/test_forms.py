@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from collections.abc import Sequence
 from contextlib import suppress
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -37,14 +36,18 @@ class Bag:
         self.data += data
 
 
+class Asked(dict[Any, Any]):
+    """What a form needs of a request, which is a mapping as well."""
+
+    def __init__(self, content_type: str, content: Any) -> None:
+        self.headers = {"Content-Type": content_type}
+        self.content = content
+        self.content_length = None
+        self.app = {LIMITS: Limits(LIMIT, 30, 3600)}
+
+
 def request_of(pieces: Sequence[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY}") -> Any:
-    return SimpleNamespace(
-        headers={"Content-Type": content_type},
-        content=Pieces(pieces),
-        content_length=None,
-        app={LIMITS: Limits(LIMIT, 30, 3600)},
-        get=lambda key, default=None: default,
-    )
+    return Asked(content_type, Pieces(pieces))
 
 
 async def taken(request: Any) -> list[tuple[dict[str, str], bytes]]:

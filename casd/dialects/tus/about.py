@@ -57,6 +57,7 @@ HERE = {"path.uuid": "$request.path.uuid"}
 UNKNOWN = Refusal(412, "unknown-tus-version", "The request does not say `Tus-Resumable: 1.0.0`.")
 NO_UPLOAD = (UNKNOWN, errors.UploadNotFound, errors.NotFound, errors.UploadBusy)
 TAKING = (
+    Refusal(413, "quota-exceeded", "The namespace may not have so much."),
     errors.Forbidden,
     errors.NamespaceNotFound,
     errors.Conflict,

@@ -43,7 +43,7 @@ PUT = Operation(
     query=(*DESCRIBED, SOURCE, Parameter("copy", "With `?blob=`: 1 makes a blob of its own.", FLAG)),
     headers=(REPR_DIGEST, *GUARDS),
     body=BYTES,
-    errors=(*STORING, errors.BlobNotFound, errors.PreconditionFailed),
+    errors=(*STORING, errors.BlobNotFound, errors.PreconditionFailed, errors.Protected),
 )
 DATA = Operation(
     "readName",
@@ -74,7 +74,7 @@ DELETE = Operation(
         Parameter("purge", "1: all versions, for good.", FLAG),
     ),
     headers=GUARDS,
-    errors=(*WRITING, errors.NameNotFound, errors.VersionNotFound, errors.PreconditionFailed),
+    errors=(*WRITING, errors.NameNotFound, errors.VersionNotFound, errors.PreconditionFailed, errors.Protected),
 )
 LISTING = Operation(
     "listNames",
