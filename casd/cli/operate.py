@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +20,19 @@ if TYPE_CHECKING:
 
 
 @click.command(short_help="Show how the daemon is (role admin).")
+@click.option("--watch", is_flag=True, help="Show it anew every two seconds, with what moves in a second; Ctrl-C ends.")
 @json_option
 @pass_invocation
-def status(invocation: Invocation, as_json: bool) -> None:
+def status(invocation: Invocation, watch: bool, as_json: bool) -> None:
     """Show how the daemon is: what it holds, what moves, what upkeep did (role admin)."""
+    if watch:
+        if as_json or not sys.stdout.isatty():
+            raise click.UsageError("--watch is for a terminal, and goes without --json.")
+        from casd.cli.watching import watched
+
+        with suppress(KeyboardInterrupt):  # how it is meant to end
+            invocation.run(lambda client: watched(client, status_facts))
+        return
 
     async def ask(client: Client) -> Status:
         return await client.operations.status()
@@ -30,10 +41,11 @@ def status(invocation: Invocation, as_json: bool) -> None:
     if as_json:
         echo_json(known.json)
     else:
-        echo_facts(_facts(known))
+        echo_facts(status_facts(known))
 
 
-def _facts(status: Status) -> dict[str, str | None]:
+def status_facts(status: Status) -> dict[str, str | None]:
+    """A fact a line; None for what there is nothing to tell of."""
     totals, garbage, disk, queues = status.totals, status.garbage, status.disk, status.queues
     quarantined = totals["quarantined_payloads"]
     return {

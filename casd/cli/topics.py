@@ -24,9 +24,14 @@ TOPICS = (
     "quarantine",
     "backup",
     "fsck",
+    "troubleshooting",
     "exit-codes",
     "python",
     "fsspec",
+    "shakenfist",
+    "deeplake",
+    "datapane",
+    "craftai",
 )
 
 
@@ -44,7 +49,7 @@ def help_(ctx: click.Context, topic: str | None) -> None:
     if topic is None:
         click.echo("`casd help TOPIC` shows one of these:\n")
         for each in TOPICS:
-            click.echo(f"  {each:<14} {_title(each)}")
+            click.echo(f"  {each:<15} {_title(each)}")
         click.echo("\n`casd help COMMAND` is the same as `casd COMMAND --help`.")
     elif topic in TOPICS:
         click.echo(_text(topic), nl=False)

@@ -16,7 +16,8 @@ TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
     *("start", "configuration", "names", "tokens", "resuming", "uploads", "folders", "durability", "integrity"),
-    *("operations", "proxy", "metrics", "logs", "quarantine", "backup", "fsck", "exit-codes", "python", "fsspec"),
+    *("operations", "proxy", "metrics", "logs", "quarantine", "backup", "fsck"),
+    *("troubleshooting", "exit-codes", "python", "fsspec", "shakenfist", "deeplake", "datapane", "craftai"),
 ]
 
 TABLES = {"metrics"}  # to be looked things up in, not read

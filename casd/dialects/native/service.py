@@ -12,6 +12,7 @@ from casd.judging import Verdict
 from casd.store import BlobStore
 from casd.web.answers import json_response, time_text
 from casd.web.keys import FRONT_PAGE, STARTED_AT, TRANSMITTER, UPLOADS, VITALS, WORDS, principal_of, store_of
+from casd.web.metrics import METRICS
 from casd.web.traffic import TRAFFIC
 
 WARNED_BEFORE = timedelta(days=14)  # a token ends
@@ -87,6 +88,7 @@ async def status(request: web.Request) -> web.StreamResponse:
             "quotas": quotas_json(store),
             "reads": reads_json(store),
             "queues": queues(request),
+            "moved": moved_json(request),
             "scrub": {"oldest_checked_at": time_text(light), "oldest_deep_checked_at": time_text(deep)},
             "upkeep": runs_json(request),
             "credentials": await credentials_json(store),
@@ -144,6 +146,12 @@ def reads_json(store: BlobStore) -> dict[str, int]:
         **{f"judged_{verdict.value}": judge.verdicts[verdict] for verdict in Verdict if verdict is not Verdict.UNKNOWN},
         "rewritten_block_lists": judge.rewritten,
     }
+
+
+def moved_json(request: web.Request) -> dict[str, int]:
+    """What requests of all dialects moved since the start."""
+    moved = request.app[METRICS].moved().values()
+    return {what: sum(getattr(each, what) for each in moved) for what in ("requests", "received_bytes", "sent_bytes")}
 
 
 def queues(request: web.Request) -> dict[str, int]:

@@ -59,6 +59,14 @@ class Queues(AnswerBody):
     catalogue_writes: Count
 
 
+class Moved(AnswerBody):
+    """What requests of all dialects moved since the start."""
+
+    requests: Count
+    received_bytes: Count
+    sent_bytes: Count
+
+
 class ScrubProgress(AnswerBody):
     oldest_checked_at: Time | None
     oldest_deep_checked_at: Time | None
@@ -123,6 +131,7 @@ class Status(AnswerBody):
     quotas: list[FullNamespace] = Field(description="the fullest first, at most 100")
     reads: Reads
     queues: Queues
+    moved: Moved
     scrub: ScrubProgress
     upkeep: LastRuns
     credentials: Credentials
