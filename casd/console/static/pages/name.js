@@ -126,7 +126,7 @@ function versions({ app, namespace, name, items, info }, chosen) {
       h("a", { href: link.name(namespace, name, one.version), "data-row": true, "aria-current": one === chosen ? "true" : null }, String(one.version)),
       time(one.created_at),
       one.published_by ?? "",
-      one.blob ? size(one.blob.size) : badge("deleted here", "warn"),
+      one.blob ? [size(one.blob.size), one.protected && [" ", badge("protected", "ok")]] : badge("deleted here", "warn"),
       one.blob && [
         button(`Download version ${one.version}`, { icon: "download", kind: "quiet", hidesLabel: true, onclick: told(app, () => download(app, path)) }),
         app.mayDelete() && items.length > 1 && button(`Delete version ${one.version} for good`, { icon: "trash", kind: "quiet", hidesLabel: true, onclick: remove, disabled: info.protected }),
