@@ -13,7 +13,7 @@ from tests.conftest import Daemon, skip_loudly
 
 README = (Path(__file__).parent.parent / "README.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-INSTALLS = [block for block in BLOCKS if "-m venv" in block]
+INSTALLS = [block for block in BLOCKS if "-m venv .venv" in block]
 EXAMPLES = "".join(block for block in BLOCKS if "-m venv" not in block)
 
 

@@ -8,10 +8,14 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from casd.config import Config
-from tests.conftest import Daemon, skip_loudly
+from tests.conftest import Daemon, passing, skip_loudly
+from tests.daemon.conftest import Manager, listening
 from tests.web.wire import Wire, stored
 
 ROOT = Path(__file__).parent.parent
@@ -98,6 +102,65 @@ def test_what_the_unit_starts_is_a_good_command_with_a_good_configuration(tmp_pa
     assert (ran.returncode, ran.stderr) == (0, "")
     assert tomllib.loads(ran.stdout)["storage"]["data"] == str(tmp_path / "var" / value("StateDirectory"))
     assert tomllib.loads(ran.stdout)["storage"]["must_exist"]
+
+
+SERVER = next(
+    block
+    for block in re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    if "systemctl" in block
+)
+
+
+@pytest.mark.slow  # it installs casd
+def test_the_readmes_lines_for_a_server_make_a_service_that_runs(tmp_path: Path) -> None:
+    """Below a folder of the test's own, with a systemctl that only notes what it is asked; the test starts the unit."""
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "casd", source / "casd", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "systemd", source / "systemd")
+    for name in ("pyproject.toml", "README.md", "LICENSE", "config.example.toml"):
+        shutil.copy(ROOT / name, source)
+    (tmp_path / "etc/systemd/system").mkdir(parents=True)
+    (tmp_path / "var/lib/casd").mkdir(parents=True)
+    noted = tmp_path / "systemctl.log"
+    systemctl = tmp_path / "bin" / "systemctl"
+    systemctl.parent.mkdir()
+    systemctl.write_text(f'#!/bin/sh\necho "$@" >> {noted}\n')
+    systemctl.chmod(0o755)
+    lines = [re.sub(r"/(opt|etc|var)/", rf"{tmp_path}/\1/", line) for line in SERVER.splitlines()]
+    assert len(lines) == 5
+    clean = {key: text for key, text in os.environ.items() if not key.startswith("CASD_")}
+    clean["PATH"] = f"{systemctl.parent}:{clean['PATH']}"
+
+    def run(script: str) -> str:
+        ran = subprocess.run(["bash", "-euc", script], cwd=source, env=clean, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    run("\n".join(lines[:4]))
+    assert noted.read_text().splitlines() == ["daemon-reload", "enable --now casd"]
+    unit = (tmp_path / "etc/systemd/system/casd.service").read_text()
+    assert (tmp_path / "etc/systemd/system/casd.socket").read_text() == SOCKET.read_text()
+
+    def resolved(text: str) -> str:
+        return (
+            text.replace("/opt/", f"{tmp_path}/opt/")
+            .replace("%E", f"{tmp_path}/etc")
+            .replace("%S", f"{tmp_path}/var/lib")
+        )
+
+    (start,) = re.findall("^ExecStart=(.*)$", unit, re.MULTILINE)
+    settings = dict(resolved(each).split("=", 1) for each in re.findall("^Environment=(.*)$", unit, re.MULTILINE))
+    manager = Manager(str(tmp_path / "notify"))
+    with listening() as passed, passing({"casd.socket": passed}, shlex.split(resolved(start))) as (command, files):
+        environment = clean | settings | {"NOTIFY_SOCKET": manager.address}
+        process = subprocess.Popen(command, env=environment, pass_fds=files, stderr=subprocess.DEVNULL)
+    with closing(manager.socket):
+        try:
+            manager.until("READY")
+            assert "payloads" in run(lines[4])
+        finally:
+            process.terminate()
+            assert process.wait(60) == 0
 
 
 def test_systemd_waits_longer_than_requests_in_flight_may_take() -> None:

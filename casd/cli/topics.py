@@ -18,6 +18,7 @@ TOPICS = (
     "durability",
     "integrity",
     "operations",
+    "service",
     "proxy",
     "metrics",
     "logs",

@@ -16,7 +16,7 @@ TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
     *("start", "configuration", "names", "tokens", "resuming", "uploads", "folders", "durability", "integrity"),
-    *("operations", "proxy", "metrics", "logs", "quarantine", "backup", "fsck"),
+    *("operations", "service", "proxy", "metrics", "logs", "quarantine", "backup", "fsck"),
     *("troubleshooting", "exit-codes", "python", "fsspec", "shakenfist", "deeplake", "datapane", "craftai"),
 ]
 
