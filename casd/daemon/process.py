@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -65,6 +66,7 @@ async def run(config: Config, configuration: Callable[[], Config]) -> None:
     signals = Signals(asyncio.get_running_loop())
     notifier = Notifier(os.environ.get("NOTIFY_SOCKET"))
     descriptors = raise_descriptor_limit()
+    leave_no_core()
     async with contextlib.AsyncExitStack() as stack:
         passed = passed_sockets(os.environ)
         stack.enter_context(locked_folder(config))
@@ -112,6 +114,16 @@ async def keep_reloading(
         notifier.reloading()
         config = await reloaded(configuration, config, daemon.changeable)
         notifier.ready(f"serving {config.storage.data}")
+
+
+def leave_no_core() -> None:
+    """A crash writes no memory to a disk: there are credentials in it, signing keys, and what is being transferred.
+
+    Who looks for a fault raises the limit again, by `prlimit --core`. Debuggers of this user may still attach: that
+    user reads the data folder anyway.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def loop_factory(wanted: EventLoop) -> Callable[[], asyncio.AbstractEventLoop] | None:

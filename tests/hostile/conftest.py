@@ -4,7 +4,9 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -13,12 +15,8 @@ from tests.conftest import Daemon, serving
 from tests.hostile.case import Known
 from tests.web.wire import Wire, stored
 
-LIMITS = {
-    "CASD_LIMITS__HEAD_TIMEOUT_S": "1",
-    "CASD_LIMITS__BODY_IDLE_TIMEOUT_S": "1",
-    "CASD_LIMITS__MAX_BODY_BYTES": "2000000",
-    "CASD_LIMITS__MAX_UPLOADS_PER_TOKEN": "1000",
-}
+LIMITS = {"CASD_LIMITS__MAX_BODY_BYTES": "2000000", "CASD_LIMITS__MAX_UPLOADS_PER_TOKEN": "1000"}
+SHORT = {"CASD_LIMITS__HEAD_TIMEOUT_S": "1", "CASD_LIMITS__BODY_IDLE_TIMEOUT_S": "1"}
 TUS = {"Tus-Resumable": "1.0.0"}
 
 
@@ -28,7 +26,7 @@ class Target:
 
     daemon: Daemon
     known: Known
-    contents: dict[str, bytes]  # by path
+    contents: dict[str, bytes] = field(repr=False)  # by path
 
     def check(self) -> None:
         """What was there is there, as it was."""
@@ -39,19 +37,26 @@ class Target:
 
 @pytest.fixture(scope="module", params=["asyncio", "uvloop"])
 def target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with furnished_daemon(tmp_path_factory.mktemp("hostile"), request.param) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=["asyncio", "uvloop"])
+def hasty_target(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """It waits a second for heads and bodies."""
+    with furnished_daemon(tmp_path_factory.mktemp("hasty"), request.param, **SHORT) as made:
+        yield made
+
+
+@contextmanager
+def furnished_daemon(root: Path, loop: str, **limits: str) -> Iterator[Target]:
     """In the end all of it is still there, the log shows no mistake of ours, and the folder is in order."""
-    data = tmp_path_factory.mktemp("hostile") / "data"
-    with serving(data, CASD_SERVER__EVENT_LOOP=request.param, **LIMITS) as daemon:
+    with serving(root / "data", CASD_SERVER__EVENT_LOOP=loop, **LIMITS, **limits) as daemon:
         made = furnished(daemon)
         yield made
         made.check()
-    checked = subprocess.run(
-        [sys.executable, "-m", "casd", "fsck", "--data", str(data)],
-        env=daemon.env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "casd", "fsck", "--data", str(daemon.data)]
+    checked = subprocess.run(command, env=daemon.env, capture_output=True, text=True, check=False)
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 

@@ -1,6 +1,7 @@
 """Malformed requests over raw sockets: each is answered by a refusal, or the connection ends; nothing else happens."""
 
 import random
+from collections.abc import Sequence
 
 import pytest
 
@@ -10,29 +11,35 @@ from tests.hostile.conftest import Target
 from tests.hostile.malformed_bodies import BOUNDARY, PART
 from tests.hostile.sender import Heard, hear_all
 
+TRIES = 5
 MAKERS = (*malformed_heads.MAKERS, *malformed_bodies.MAKERS, *malformed_asking.MAKERS)
 
 
 @pytest.mark.parametrize("maker", MAKERS, ids=lambda maker: maker.__name__)
-async def test_a_malformed_request_is_refused_and_nothing_else_happens(target: Target, maker: Maker) -> None:
-    cases = list(maker(target.known))
-
-    heard = await hear_all(target.daemon, [case.sent for case in cases])
-
-    assert [text for case, answer in zip(cases, heard, strict=True) if (text := complaint(case, answer))] == []
+async def test_a_malformed_request_is_refused_and_nothing_else_happens(hasty_target: Target, maker: Maker) -> None:
+    assert await complaints(hasty_target, list(maker(hasty_target.known))) == []
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_good_requests_with_mistakes_in_them_are_survived(target: Target, seed: int) -> None:
-    spoilt = [spoil(good, random.Random(f"{seed} {at}")) for at, good in enumerate(good_requests(target.known) * 20)]
-
-    heard = await hear_all(target.daemon, spoilt)
-
+async def test_good_requests_with_mistakes_in_them_are_survived(hasty_target: Target, seed: int) -> None:
+    goods = enumerate(good_requests(hasty_target.known) * 20)
+    spoilt = [spoil(good, random.Random(f"{seed} {at}")) for at, good in goods]
     allowed = GOOD | REFUSED | {CLOSED, 401, 403, 501, 505}
-    found = [
-        complaint(Case(repr(sent[:60]), sent, allowed), answer) for sent, answer in zip(spoilt, heard, strict=True)
-    ]
-    assert [text for text in found if text] == []
+
+    assert await complaints(hasty_target, [Case(repr(sent[:60]), sent, allowed) for sent in spoilt]) == []
+
+
+async def complaints(target: Target, cases: Sequence[Case]) -> list[str]:
+    """What is wrong with the answers. Who was told that it is too slow, as a busy machine makes it, tries again."""
+    found = []
+    for _ in range(TRIES):
+        heard = await hear_all(target.daemon, [case.sent for case in cases])
+        wrong = [(case, answer) for case, answer in zip(cases, heard, strict=True) if complaint(case, answer)]
+        cases = [case for case, answer in wrong if set(answer.statuses) <= {408}]
+        found = [str(complaint(case, answer)) for case, answer in wrong]
+        if len(cases) < len(wrong) or not cases:
+            break
+    return found
 
 
 def good_requests(known: Known) -> list[bytes]:

@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.conftest import Daemon, serving
-from tests.hostile.conftest import LIMITS
 from tests.hostile.sender import Heard, heard
 from tests.tools.test_nginx import configured, lines_for
 from tests.web.wire import Wire, wait_until
@@ -42,7 +41,7 @@ class Pair:
 @pytest.fixture(scope="module", params=["closed behind each", "kept"])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     root = tmp_path_factory.mktemp("smuggling")
-    with serving(root / "data", CASD_SERVER__TRUSTED_PROXIES="127.0.0.1", **LIMITS) as daemon:
+    with serving(root / "data", CASD_SERVER__TRUSTED_PROXIES="127.0.0.1") as daemon:
         with Wire(daemon) as wire:
             assert wire.ask("PUT", "/v1/names/default/victim", b"the victim's own").status == 201
         address = urlsplit(daemon.url).netloc
