@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from casd.errors import InvalidInput, TooLarge, UnsupportedEncoding
 from casd.web.forms import Form, disposition
 from casd.web.keys import LIMITS, Limits
+from casd.web.traffic import TRAFFIC, ConnectionLimits, Traffic
 
 LIMIT = 1 << 20
 BOUNDARY = "a-boundary"
@@ -43,7 +44,7 @@ class Asked(dict[Any, Any]):
         self.headers = {"Content-Type": content_type}
         self.content = content
         self.content_length = None
-        self.app = {LIMITS: Limits(LIMIT, 30, 3600)}
+        self.app = {LIMITS: Limits(LIMIT, 30, 3600), TRAFFIC: Traffic(ConnectionLimits(30, 30, 0, 0))}
 
 
 def request_of(pieces: Sequence[bytes], content_type: str = f"multipart/form-data; boundary={BOUNDARY}") -> Any:
