@@ -1,6 +1,7 @@
 """What is done to blobs, names and versions that are there: hidden, shown again, removed, renamed, described.
 
 Each is one transaction of the catalogue; no payload is touched, what nothing holds any more is left to collection.
+What would hide or remove something that is protected raises Protected.
 """
 
 from collections.abc import Callable
@@ -58,6 +59,14 @@ async def limit_versions(
     """The name keeps so many versions from now on, and older ones are gone. Raises NameNotFound."""
     await store.writable_namespace(principal, namespace)
     return await store.catalogue.limit_versions(namespace, name, keep_versions, store.now(), store.keep_until())
+
+
+async def protect_version(
+    store: BlobStore, principal: Principal, namespace: str, name: str, number: int, is_protected: bool
+) -> Version:
+    """The version stays, or may go again. Raises NamespaceNotFound, Forbidden, VersionNotFound, Conflict."""
+    await store.writable_namespace(principal, namespace)
+    return await store.catalogue.protect_version(namespace, name, number, is_protected)
 
 
 async def purge(store: BlobStore, principal: Principal, namespace: str, name: str, *, guard: Guard = NO_GUARD) -> None:

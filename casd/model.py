@@ -193,6 +193,7 @@ class Version:
     blob: Blob | None
     created_at: datetime
     published_by: str | None = None  # a token's name
+    protected: bool = False  # itself, or its whole name
     view: BlobView | None = field(default=None, compare=False)  # the blob with all that belongs to it, in listings
 
     @property

@@ -22,6 +22,7 @@ from casd.errors import (
     NotFound,
     PayloadNotFound,
     PreconditionFailed,
+    Protected,
     VersionNotFound,
 )
 from casd.judging import Judge
@@ -239,8 +240,10 @@ class BlobStore:
         """An empty stage, for `add` or `publish`, which may go by retention of `name`. An announced size is reserved.
 
         What is surely payload, `least` where that is told, is claimed in the namespace's quota now, what else comes
-        when it comes. Raises StorageFull, QuotaExceeded.
+        when it comes. Raises StorageFull, QuotaExceeded, Protected.
         """
+        if name is not None:
+            await self.check_unprotected(namespace, name)
         claim = await self.quotas.claim(namespace, (size or 0) if least is None else least, name)
         return await self.quotas.stage(claim, self.payloads.stage(str(self.new_uuid()), size, owner=namespace))
 
@@ -336,6 +339,11 @@ class BlobStore:
         """Raise PreconditionFailed now, before a body is sent, if the guard does not hold."""
         if guard != NO_GUARD and not guard.allows(await self.catalogue.version(namespace, name)):
             raise PreconditionFailed(f"the latest version of {namespace}/{name} is not the one that was announced")
+
+    async def check_unprotected(self, namespace: str, name: str) -> None:
+        """Raise Protected now, before a body is sent, if no version may be added to the name."""
+        if await self.catalogue.is_protected(namespace, name):
+            raise Protected(f"{namespace}/{name} is protected: `casd unprotect` it first, if that is meant")
 
     async def bind(
         self,

@@ -35,7 +35,10 @@ from casd.model import (
 
 
 class Catalogue(CatalogueReads, CatalogueCredentials, Protocol):
-    """What `CatalogueReads` finds, changed."""
+    """What `CatalogueReads` finds, changed.
+
+    Whatever would remove or hide a protected version or name, or add to a protected name, raises Protected.
+    """
 
     # -- quotas ----------------------------------------------------------------------------------------------
 
@@ -194,6 +197,9 @@ class Catalogue(CatalogueReads, CatalogueCredentials, Protocol):
         `is_expected` is asked in the transaction about the name as it was. Raises NameNotFound, and
         PreconditionFailed where it says no.
         """
+
+    async def protect_version(self, namespace: str, name: str, number: int, is_protected: bool) -> Version:
+        """A version that is protected stays: nothing and nobody removes it. Raises VersionNotFound, Conflict."""
 
     async def limit_versions(
         self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime

@@ -122,6 +122,9 @@ class CatalogueReads(Protocol):
     async def expiring_tokens(self, now: datetime, before: datetime, limit: int) -> list[Token]:
         """Good tokens that end before that, the first to end first."""
 
+    async def is_protected(self, namespace: str, name: str) -> bool:
+        """Whether there is such a name, and it is protected as a whole."""
+
     async def name_info(self, namespace: str, name: str) -> NameInfo | None: ...
 
     async def name_by_uuid(self, uuid: UUID) -> NameInfo | None: ...

@@ -60,7 +60,7 @@ def is_hopeless(error: CasdError | OSError) -> bool:
     from casd.client.errors import ConnectionLost, Refused, UnknownPath, Unreachable
 
     if isinstance(error, Refused):
-        return error.status in (401, 403, 507) or error.code == "namespace-not-found"
+        return error.status in (401, 403, 507) or error.code in ("namespace-not-found", "quota-exceeded")
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
     return isinstance(error, NoLocalDaemon | Unreachable | ConnectionLost | UnknownPath)

@@ -33,6 +33,8 @@ COMMANDS = {
     "undelete": "casd.cli.remove:undelete",
     "meta": "casd.cli.meta:meta",
     "name": "casd.cli.name:name_",
+    "protect": "casd.cli.protect:protect",
+    "unprotect": "casd.cli.protect:unprotect",
     "sign": "casd.cli.sign:sign",
     "signing-key": "casd.cli.sign:signing_key",
     "token": "casd.cli.token:token",

@@ -48,7 +48,7 @@ def show(invocation: Invocation, name: str, namespace: str | None, as_json: bool
     help="Keep the newest N versions; none: what the namespace says. Applied from the next version on.",
 )
 @click.option("--shared/--not-shared", default=None, help="A mark that programs read; casd itself does not.")
-@click.option("--protected/--not-protected", default=None, help="A mark that programs read; casd itself does not.")
+@click.option("--protected/--not-protected", default=None, help="As `casd protect` and `casd unprotect`.")
 @namespace_option
 @json_option
 @pass_invocation

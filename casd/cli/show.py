@@ -20,13 +20,18 @@ Hidden: TypeAlias = Set[tuple[str, str]]  # namespaces and names
 def version_line(version: Version) -> str:
     """Size, time, number and name."""
     size = human_size(version.blob.size) if version.blob else "deleted"
-    return f"{size:>9}  {utc(version.created_at)}  {f'@{version.number}':>5}  {printable(version.name)}"
+    told = f"{size:>9}  {utc(version.created_at)}  {f'@{version.number}':>5}  {printable(version.name)}"
+    return told + _protected(version)
 
 
 def history_line(version: Version) -> str:
     """Number, size, time and UUID."""
     size, uuid = (human_size(version.blob.size), f"{version.blob.uuid}") if version.blob else ("deleted", "-")
-    return f"{f'@{version.number}':>5}  {size:>9}  {utc(version.created_at)}  {uuid}"
+    return f"{f'@{version.number}':>5}  {size:>9}  {utc(version.created_at)}  {uuid}{_protected(version)}"
+
+
+def _protected(version: Version) -> str:
+    return "  (protected)" if version.protected else ""
 
 
 def blob_line(blob: Blob, hidden: Hidden = frozenset()) -> str:
@@ -44,6 +49,7 @@ def echo_version(version: Version, hidden: Hidden = frozenset()) -> None:
             "version": f"{version.number}",
             "published": utc(version.created_at),
             "deleted": "yes: a delete marker" if version.is_marker else None,
+            "protected": "yes: `casd unprotect` it before it is changed" if version.protected else None,
         }
     )
     if version.blob:

@@ -12,6 +12,7 @@ TOPICS = (
     "configuration",
     "names",
     "tokens",
+    "quotas",
     "resuming",
     "uploads",
     "folders",

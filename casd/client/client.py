@@ -330,10 +330,12 @@ class Client:
     def name_metadata(self, namespace: str, name: str) -> NameMetadata:
         return NameMetadata(self._transport, namespace, name)
 
-    async def update_name(self, namespace: str, name: str, settings: NameSettings) -> NameInfo:
-        """The name with these settings, and the others as they were."""
-        path = name_path("/v1/name-info", namespace, name)
-        return values.name_info(await self._transport.json("PATCH", path, body={**settings}))
+    async def update_name(
+        self, namespace: str, name: str, settings: NameSettings, *, version: int | None = None
+    ) -> NameInfo:
+        """The name with these settings, and the others as they were; `protected` may be said of one version."""
+        path, query = name_path("/v1/name-info", namespace, name), {} if version is None else {"version": str(version)}
+        return values.name_info(await self._transport.json("PATCH", path, query, body={**settings}))
 
     # -- removing ---------------------------------------------------------------------------------------------
 

@@ -51,6 +51,7 @@ class Version:
     blob: Blob | None
     created_at: datetime
     json: JsonObject = field(repr=False, compare=False)
+    protected: bool = False  # it stays until it is unprotected, or its name is
 
     @property
     def is_marker(self) -> bool:
@@ -176,6 +177,7 @@ def _version(answer: Any) -> Version:
         blob=None if answer["blob"] is None else _blob(answer["blob"]),
         created_at=datetime.fromisoformat(answer["created_at"]),
         json=answer,
+        protected=answer.get("protected", False),
     )
 
 

@@ -89,10 +89,13 @@ class Uploads:
         """An empty upload, whose announced size is reserved; or the one that this client has begun already.
 
         `driver` is what the client calls itself: where it says that and a digest, a creation whose answer was lost is
-        not done twice. Raises NamespaceNotFound, Forbidden, StorageFull, QuotaExceeded, TooManyUploads.
+        not done twice. Raises NamespaceNotFound, Forbidden, StorageFull, QuotaExceeded, Protected,
+        TooManyUploads.
         """
         store = self.store
         await store.addable_namespace(principal, new.namespace)
+        if new.name is not None:
+            await store.check_unprotected(new.namespace, new.name)
         now = store.now()
         upload = Upload(
             uuid=store.new_uuid(),

@@ -83,6 +83,8 @@ VERSION: Shape = {
     "blob": has(BLOB),
     "created_at": is_time,
     "deleted": one_of(False),
+    "published_by": or_null(is_text),
+    "protected": is_bool,
 }
 MARKER: Shape = {**VERSION, "blob": one_of(None), "deleted": one_of(True)}
 NAME_INFO: Shape = {  # the design names these five; a daemon may tell more

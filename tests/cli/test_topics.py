@@ -15,7 +15,18 @@ from casd.cli.group import main
 TEXTS = Path(casd.__file__).parent / "cli" / "help"
 EXAMPLE = Path(casd.__file__).parent.parent / "config.example.toml"
 TOPICS = [
-    *("start", "configuration", "names", "tokens", "resuming", "uploads", "folders", "durability", "integrity"),
+    *(
+        "start",
+        "configuration",
+        "names",
+        "tokens",
+        "quotas",
+        "resuming",
+        "uploads",
+        "folders",
+        "durability",
+        "integrity",
+    ),
     *("operations", "service", "proxy", "metrics", "logs", "quarantine", "backup", "fsck"),
     *("troubleshooting", "exit-codes", "python", "fsspec", "shakenfist", "deeplake", "datapane", "craftai"),
 ]

@@ -5,6 +5,7 @@ from uuid import UUID
 
 import pytest
 
+from casd.errors import Protected
 from casd.model import NamedKey, Role, Token
 from tests.contracts.desk import ALICE, BOB, NAME, Desk
 
@@ -117,9 +118,23 @@ class RetentionContract:
         await rule(desk, keep_versions=1, max_age_s=1)
 
         assert (await desk.retain(dry_run=True), await desk.retain()) == (0, 0)
+        with pytest.raises(Protected):
+            await desk.publish(data=b"one more")
+
+        assert await desk.numbers() == [1, 2, 3]
+
+    async def test_a_protected_version_stays_beside_what_the_rules_keep(self, desk: Desk) -> None:
+        await publish_daily(desk, 3)
+        assert (await desk.catalogue.protect_version(ALICE, NAME, 1, True)).protected
+        await rule(desk, keep_versions=1, max_age_s=1)
+
+        assert (await desk.retain(dry_run=True), await desk.retain()) == (1, 1)
         await desk.publish(data=b"one more")
 
-        assert await desk.numbers() == [1, 2, 3, 4]
+        assert await desk.numbers() == [1, 4]
+        for gone in (desk.hide(), desk.purge(), desk.catalogue.rename_name(ALICE, NAME, "other")):
+            with pytest.raises(Protected):
+                await gone
 
     async def test_what_a_removed_version_held_becomes_garbage(self, desk: Desk) -> None:
         kept = await desk.add(b"kept")

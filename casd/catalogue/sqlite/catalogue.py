@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from casd.catalogue.claims import NOTHING, Claim, Claims, Spared, Use
-from casd.catalogue.sqlite import blobs, infos, names, quotas, schema, uploads
+from casd.catalogue.sqlite import blobs, infos, names, protection, quotas, schema, uploads
 from casd.catalogue.sqlite.audit import Teller
 from casd.catalogue.sqlite.keeping import SqliteKeeping
 from casd.catalogue.sqlite.listings import Listings
@@ -16,7 +16,7 @@ from casd.catalogue.sqlite.lookups import Lookups, warm
 from casd.catalogue.sqlite.rows import micros
 from casd.catalogue.sqlite.writer import Writer
 from casd.catalogue.values import NO_GUARD, NO_NAMING, UploadTotals
-from casd.errors import NameNotFound, StorageFailed
+from casd.errors import NameNotFound, StorageFailed, VersionNotFound
 from casd.model import (
     JSON,
     Blob,
@@ -196,6 +196,13 @@ class SqliteCatalogue(SqliteKeeping):
         is_expected: Callable[[NameInfo], bool] | None = None,
     ) -> NameInfo:
         return await self._writer.write(infos.update, namespace, name, changes, is_expected)
+
+    async def protect_version(self, namespace: str, name: str, number: int, is_protected: bool) -> Version:
+        await self._writer.write(protection.protect_version, namespace, name, number, is_protected)
+        version = await self.version(namespace, name, number)
+        if version is None:
+            raise VersionNotFound(f"version {number} of {namespace}/{name} has gone meanwhile")
+        return version
 
     async def limit_versions(
         self, namespace: str, name: str, keep_versions: int, now: datetime, keep_until: datetime

@@ -34,7 +34,7 @@ def entries_page(belongings: str) -> str:
         ON e.id = ({_NEXT.format(beyond="> " + _LAST.format(name="entry.name"))})
       LIMIT :limit)
     SELECT CASE WHEN {_SLASH.format(name="m.name")} THEN {_FOLDER.format(name="m.name")} END,
-     n.name, m.name, v.number, v.created_at, v.published_by, {BLOB_COLUMNS}, {belongings}
+     n.name, m.name, v.number, v.created_at, v.published_by, v.protected OR m.protected, {BLOB_COLUMNS}, {belongings}
     FROM {IN_FOLDER} ON m.id = entry.id CROSS JOIN namespace n ON n.id = m.namespace_id
      LEFT JOIN version v ON v.name_id = m.id AND NOT {_SLASH.format(name="m.name")} AND {NEWEST}
      LEFT JOIN blob b ON b.id = v.blob_id LEFT JOIN payload p ON p.id = b.payload_id"""

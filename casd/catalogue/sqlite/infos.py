@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from casd.audit import Touched, Verb
 from casd.catalogue.sqlite.blobs import check_added
 from casd.catalogue.sqlite.names import id_of, newest, retain, settle
+from casd.catalogue.sqlite.protection import check_versions
 from casd.catalogue.sqlite.rows import (
     NAME_FROM,
     NAME_INFO_COLUMNS,
@@ -119,6 +120,7 @@ def rename(db: sqlite3.Connection, touched: Touched, namespace: str, name: str, 
         return
     if newest(db, namespace, new_name) is not None:
         raise Conflict(f"{namespace}/{new_name} is there already, or hidden: remove or purge it, or take another name")
+    check_versions(db, namespace, name)
     name_id = id_of(db, namespace, name)
     touched.update({(namespace, name), (namespace, new_name)})
     values = {"id": name_id, "namespace": namespace_id(db, namespace), "old": name.encode(), "new": new_name.encode()}

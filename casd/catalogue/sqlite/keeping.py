@@ -10,7 +10,7 @@ from uuid import UUID
 
 from casd.audit import Touched
 from casd.catalogue.claims import Claims
-from casd.catalogue.sqlite import accounts, blobs, checks, names, retention
+from casd.catalogue.sqlite import accounts, blobs, checks, names, protection, retention
 from casd.catalogue.sqlite.credentials import SqliteCredentials
 from casd.catalogue.sqlite.listings import Listings
 from casd.catalogue.sqlite.lookups import Lookups
@@ -52,7 +52,7 @@ class SqliteKeeping(SqliteCredentials):
 
     async def expirable(self, now: datetime, hidden_before: datetime, ended_before: datetime) -> Expired:
         sql = f"""SELECT (SELECT count(*) FROM blob WHERE expires_at <= :now),
-          (SELECT count(*) FROM name WHERE hidden_at < :hidden),
+          (SELECT count(*) FROM name m WHERE m.hidden_at < :hidden AND NOT {protection.IS_PROTECTED}),
           (SELECT count(*) FROM upload WHERE expires_at <= :now),
           (SELECT count(*) FROM token WHERE {accounts.HAS_ENDED})"""
         values = {"now": micros(now), "hidden": micros(hidden_before), "ended": micros(ended_before)}

@@ -48,7 +48,7 @@ from casd.model import Blob, BlobView, Digest, NameInfo, Namespace, Page, Token,
 T = TypeVar("T")
 
 NAMES_SHOWN = 100  # at most so many names are shown with a blob (DESIGN.md 8)
-VERSION_COLUMN_COUNT = 5  # before those of its blob
+VERSION_COLUMN_COUNT = 6  # before those of its blob
 
 PAGE_BYTES = 8 << 20  # of metadata; a blob may have 1 MiB, so a page of 1000 could otherwise be a GiB in memory
 FETCH_ROWS = 32  # in one hop to the thread

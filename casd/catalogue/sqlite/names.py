@@ -10,7 +10,7 @@ from uuid import UUID
 
 from casd.audit import Touched, Verb
 from casd.catalogue.claims import Claim
-from casd.catalogue.sqlite import blobs, uploads
+from casd.catalogue.sqlite import blobs, protection, uploads
 from casd.catalogue.sqlite.retention import first_kept
 from casd.catalogue.sqlite.rows import (
     NAME_FROM,
@@ -84,6 +84,7 @@ def publish(
         describe(db, touched, new.namespace, name, naming)
         return same
     check_adds(db, new.namespace, name, naming)
+    protection.check_name(db, new.namespace, name)
     blob_id = blobs.insert_blob(db, touched, new, namespace, payload_id, False, now)
     version = add_version(db, touched, new.namespace, name, blob_id, published_by, now, keep_until, new_uuid, naming)
     blobs.check_room(db, touched, blob_id, now, keep_until)  # after retention
@@ -123,6 +124,7 @@ def bind(
         tell_version(touched, Verb.NAME_BIND, same, SAME)
         return same
     check_adds(db, new.namespace, name, naming)
+    protection.check_name(db, new.namespace, name)
     owner, payload_id, content_type, filename = db.execute(
         "SELECT namespace_id, payload_id, content_type, filename FROM blob WHERE id = ?", (blob_id,)
     ).fetchone()
@@ -211,7 +213,9 @@ def check_adds(db: sqlite3.Connection, namespace: str, name: str, naming: Naming
 def retain(db: sqlite3.Connection, touched: Touched, name_id: int, now: int, keep_until: int) -> int:
     """Remove what the rules do not keep; returns how many versions that were."""
     oldest = first_kept(db, name_id, now)
-    return drop_versions(db, touched, name_id, "number < ?", oldest, now, keep_until, "retention") if oldest else 0
+    if not oldest:
+        return 0
+    return drop_versions(db, touched, name_id, "number < ? AND NOT protected", oldest, now, keep_until, "retention")
 
 
 def retain_all(db: sqlite3.Connection, touched: Touched, name_ids: Sequence[int], now: int, keep_until: int) -> int:
@@ -274,6 +278,7 @@ def hide(
     if latest is None or latest.is_marker:
         raise NameNotFound(f"there is no name {namespace}/{name}")
     check_guard(db, guard, namespace, name)
+    protection.check_versions(db, namespace, name)
     marker = add_version(db, touched, namespace, name, None, published_by, now, now, new_uuid)
     tell_version(touched, Verb.NAME_HIDE, marker)
     return marker
@@ -296,6 +301,8 @@ def remove_version(
         raise VersionNotFound(f"there is no version {number} of {namespace}/{name}")
     if not guard.allows(version_of(row)):
         raise PreconditionFailed(f"version {number} of {namespace}/{name} is not what If-Match or If-None-Match said")
+    if not version_of(row).is_marker:  # to un-hide a name takes nothing away from it
+        protection.check_versions(db, namespace, name, number)
     touched.add((namespace, name))
     name_id = id_of(db, namespace, name)
     drop_versions(db, touched, name_id, "number = ?", number, now, keep_until)
@@ -351,6 +358,7 @@ def purge(
 ) -> None:
     name_id = id_of(db, namespace, name)
     check_guard(db, guard, namespace, name)
+    protection.check_versions(db, namespace, name)
     touched.add((namespace, name))
     drop_versions(db, touched, name_id, "number >= ?", 0, now, keep_until, "purge")
     db.execute("DELETE FROM name WHERE id = ?", (name_id,))
@@ -360,10 +368,11 @@ def purge(
 def purge_hidden(
     db: sqlite3.Connection, touched: Touched, hidden_before: int, now: int, keep_until: int, limit: int
 ) -> int:
-    """Purge names that were hidden before a time; returns how many."""
+    """Purge names that were hidden before a time, but what is protected; returns how many."""
     hidden = db.execute(
-        """SELECT n.name, m.name FROM name m JOIN namespace n ON n.id = m.namespace_id
-           WHERE m.hidden_at IS NOT NULL AND m.hidden_at < ? ORDER BY m.hidden_at LIMIT ?""",
+        f"""SELECT n.name, m.name FROM name m JOIN namespace n ON n.id = m.namespace_id
+           WHERE m.hidden_at IS NOT NULL AND m.hidden_at < ? AND NOT {protection.IS_PROTECTED}
+           ORDER BY m.hidden_at LIMIT ?""",
         (hidden_before, limit),
     ).fetchall()
     for namespace, name in hidden:

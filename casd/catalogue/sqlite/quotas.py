@@ -29,13 +29,13 @@ SELECT_SPARED = f"""
 SELECT coalesce(sum(p.size), 0), count(*) FROM (
   SELECT m.id AS id, coalesce(m.keep_versions, n.keep_versions) AS keep, n.max_age_s AS age FROM {NAME_FROM}
   WHERE n.name = :namespace AND m.name = :name AND NOT m.protected) r
-JOIN (SELECT v.id, v.name_id, v.blob_id, v.created_at,
+JOIN (SELECT v.name_id, v.blob_id, v.created_at, v.protected,
         row_number() OVER (ORDER BY v.number DESC) AS rank
       FROM version v WHERE v.blob_id IS NOT NULL AND v.name_id = (
         SELECT m.id FROM {NAME_FROM} WHERE n.name = :namespace AND m.name = :name)) v ON v.name_id = r.id
 JOIN blob b ON b.id = v.blob_id JOIN payload p ON p.id = b.payload_id
 WHERE (v.rank >= max(r.keep, 1) OR v.created_at < :now - r.age * 1000000)
-  AND b.version_count = 1 AND NOT b.holds_itself
+  AND NOT v.protected AND b.version_count = 1 AND NOT b.holds_itself
 """
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from casd.catalogue.sqlite import accounts, blobs, checks, names, offline, uploads
+from casd.catalogue.sqlite import accounts, blobs, checks, names, offline, protection, uploads
 from casd.catalogue.sqlite.listings import Listings, namespace_of
 from casd.catalogue.sqlite.lookups import Lookups
 from casd.catalogue.sqlite.rows import (
@@ -136,6 +136,10 @@ class SqliteReading:
         checksums = b"".join(xxh3 for _, xxh3 in rows if xxh3 is not None)
         skipped = first * BLOCKS_PER_ROW
         return checksums[(start - skipped) * blobs.CHECKSUM_BYTES : (stop - skipped) * blobs.CHECKSUM_BYTES]
+
+    async def is_protected(self, namespace: str, name: str) -> bool:
+        row = await self._lookups.row(protection.SELECT_NAME, {"namespace": namespace, "name": name.encode()})
+        return row is not None and bool(row[0])
 
     async def name_info(self, namespace: str, name: str) -> NameInfo | None:
         sql = f"{SELECT_NAME_INFO} WHERE n.name = :namespace AND m.name = :name"

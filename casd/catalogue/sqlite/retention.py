@@ -1,7 +1,7 @@
 """Which versions the rules of names and namespaces keep. The rules stand in one expression, for readers and the writer.
 
 A name keeps so many newest versions with a blob (its own rule, or its namespace's), and none older than its namespace
-says; the newest with a blob stays in any case, and of a protected name all do.
+says; the newest with a blob stays in any case, and so does what is protected, beside what the rules keep.
 """
 
 import sqlite3
@@ -23,7 +23,8 @@ FIRST_KEPT = """iif(m.protected, 0, max(
 SELECT_FIRST_KEPT = f"SELECT {FIRST_KEPT} FROM {NAME_FROM} WHERE m.id = :name"
 SELECT_SPAN = "SELECT max(id), count(*) FROM (SELECT id FROM name WHERE id > :after ORDER BY id LIMIT :span)"
 SELECT_OVERDUE = f"""
-SELECT o.id, (SELECT count(*) FROM version v WHERE v.name_id = o.id AND v.number < o.first_kept) AS overdue FROM (
+SELECT o.id, (SELECT count(*) FROM version v
+  WHERE v.name_id = o.id AND v.number < o.first_kept AND NOT v.protected) AS overdue FROM (
   SELECT m.id AS id, {FIRST_KEPT} AS first_kept FROM {NAME_FROM} WHERE m.id > :after AND m.id <= :last) o
 WHERE o.first_kept > 0 AND overdue > 0 ORDER BY o.id
 """

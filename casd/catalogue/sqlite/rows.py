@@ -24,7 +24,9 @@ BLOB_FROM = "blob b JOIN namespace n ON n.id = b.namespace_id JOIN payload p ON 
 IS_LIVE = "(b.version_count > 0 OR (b.holds_itself AND (b.expires_at IS NULL OR b.expires_at > :now)))"
 
 # A version and, if it has one, its blob. NAMED says which names are looked at, one row each.
-VERSION_COLUMNS = f"n.name, m.name, v.number, v.created_at, v.published_by, {BLOB_COLUMNS}"
+VERSION_COLUMNS = (
+    f"n.name, m.name, v.number, v.created_at, v.published_by, v.protected OR m.protected,\n {BLOB_COLUMNS}"
+)
 VERSION_FROM = """name m JOIN namespace n ON n.id = m.namespace_id JOIN version v ON v.name_id = m.id
  LEFT JOIN blob b ON b.id = v.blob_id LEFT JOIN payload p ON p.id = b.payload_id"""
 NAME_FROM = "name m JOIN namespace n ON n.id = m.namespace_id"
@@ -80,9 +82,10 @@ def version_of(row: Row) -> Version:
         namespace=row[0],
         name=bytes(row[1]).decode("utf-8"),
         number=row[2],
-        blob=None if row[5] is None else blob_of(row[5:]),
+        blob=None if row[6] is None else blob_of(row[6:]),
         created_at=time_of(row[3]),
         published_by=row[4],
+        protected=bool(row[5]),
     )
 
 

@@ -106,11 +106,17 @@ class NameChanges(RequestBody):
     """What is to change of a name; what is left out stays. Null brings the default back."""
 
     shared: bool | None = Field(None, description="whether all may read it, in dialects that know such names")
-    protected: bool | None = Field(None, description="whether it is kept from being removed")
+    protected: bool | None = Field(None, description="whether its versions stay as they are")
     keep_versions: int | None = Field(
         None, description="how many versions are kept, at least 1, null for the namespace's rule", ge=1, lt=1 << 31
     )
     metadata: dict[str, JsonValue] | None = Field(None, description="an object; it takes the place of all there was")
+
+
+class VersionChanges(RequestBody):
+    """What is to change of one version."""
+
+    protected: bool = Field(description="whether it stays until it is unprotected")
 
 
 class SignRequest(RequestBody):

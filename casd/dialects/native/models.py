@@ -100,6 +100,7 @@ class Version(AnswerBody):
     created_at: Time
     published_by: str | None = Field(description="a token's name; null where none is known")
     deleted: bool = Field(description="true in a delete marker")
+    protected: bool = Field(description="it stays until it is unprotected, or its name is")
 
 
 class Versions(AnswerBody):
@@ -125,7 +126,7 @@ class NameInfo(AnswerBody):
     name: str
     metadata: dict[str, JsonValue]
     shared: bool
-    protected: bool
+    protected: bool = Field(description="as a whole: no version is added, removed or hidden")
     keep_versions: int | None = Field(description="null: the namespace's rule")
     source_url: str | None
     created_at: Time

@@ -10,7 +10,7 @@ from aiohttp import web
 from casd import changes
 from casd.auth import Principal
 from casd.dialects.native.blobs import check_digests, description, lease, source_of
-from casd.dialects.native.bodies import NameChanges
+from casd.dialects.native.bodies import NameChanges, VersionChanges
 from casd.dialects.native.render import folder_json, name_info_json, page_json, version_json, version_path
 from casd.errors import InvalidInput, NameNotFound
 from casd.model import JSON, Blob, BlobView, NameInfo, Version, checked_namespace
@@ -184,6 +184,12 @@ async def update(request: web.Request) -> web.StreamResponse:
     store = store_of(request)
     namespace, name = namespace_and_name(request, SKIP)
     await store.writable_namespace(principal_of(request), namespace)
+    check_parameters(request, "version")
+    number = version_number(request.query)
+    if number is not None:
+        protected = checked(VersionChanges, await read_json(request)).protected
+        await changes.protect_version(store, principal_of(request), namespace, name, number, protected)
+        return await info(request)
     wanted = checked(NameChanges, await read_json(request)).told
     wanted |= {field: NAME_DEFAULTS[field] for field in wanted if wanted[field] is None}
     for key, value in wanted.get("metadata", {}).items():

@@ -77,6 +77,7 @@ def version_json(version: Version) -> dict[str, Any]:
         "created_at": time_text(version.created_at),
         "published_by": version.published_by,
         "deleted": version.is_marker,
+        "protected": version.protected,
     }
 
 

@@ -13,7 +13,15 @@ from casd.auth import Principal
 from casd.dialects.shakenfist.access import SYSTEM
 from casd.dialects.shakenfist.blobs import key_in_path, new_metadata, new_value
 from casd.dialects.shakenfist.render import artifact_view, blob_view, list_response
-from casd.errors import Forbidden, InvalidInput, MetadataKeyNotFound, NameNotFound, NamespaceNotFound, NotFound
+from casd.errors import (
+    Forbidden,
+    InvalidInput,
+    MetadataKeyNotFound,
+    NameNotFound,
+    NamespaceNotFound,
+    NotFound,
+    Protected,
+)
 from casd.model import JSON, NameInfo, Version, checked_namespace
 from casd.store import BlobStore
 from casd.web.answers import json_response
@@ -172,7 +180,7 @@ def deleted_view(info: NameInfo) -> dict[str, object]:
 
 
 async def delete_all(request: web.Request) -> web.StreamResponse:
-    """The UUIDs of what was there."""
+    """The UUIDs of what was there, and is gone: what is protected stays."""
     store, principal, body = store_of(request), principal_of(request), await read_json(request)
     if body.get("confirm") is not True:
         raise InvalidInput('all artifacts of a namespace go only with {"confirm": true}')
@@ -180,7 +188,7 @@ async def delete_all(request: web.Request) -> web.StreamResponse:
     await store.writable_namespace(principal, namespace)
     gone: list[str] = []
     async for info in names_of(store, namespace):
-        with suppress(NameNotFound):
+        with suppress(NameNotFound, Protected):
             await changes.purge(store, principal, namespace, info.name)
             gone.append(str(info.uuid))
     return json_response(gone)

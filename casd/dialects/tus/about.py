@@ -66,6 +66,8 @@ TAKING = (
     errors.UploadMismatch,
     errors.SizeMismatch,
     errors.StorageFull,
+    errors.Protected,
+    Refusal(413, "quota-exceeded", "the namespace may not hold so much"),
     errors.StageMissing,
 )
 

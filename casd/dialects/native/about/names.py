@@ -108,8 +108,19 @@ UPDATE = Operation(
     TAG,
     "Change what belongs to a name",
     (Answer(200, "As it is now.", models.NameInfo, headers=("ETag",)),),
-    "What is left out stays; null brings the default back. `metadata` takes the place of all there was.",
+    """\
+    What is left out stays; null brings the default back. `metadata` takes the place of all there was. With `?version=`
+    the body is `{"protected": …}` alone, and is said of that version.
+    """,
+    query=(Parameter("version", "Only this version is protected, or not any more.", NUMBER),),
     headers=(Parameter("If-Match", "The ETag that you have seen: so that no change of others is lost.", TEXT),),
     body=Body("What is to change.", bodies.NameChanges, example={"keep_versions": 5}),
-    errors=(*WRITING, errors.NameNotFound, errors.PreconditionFailed, errors.StorageFull),
+    errors=(
+        *WRITING,
+        errors.NameNotFound,
+        errors.VersionNotFound,
+        errors.Conflict,
+        errors.PreconditionFailed,
+        errors.StorageFull,
+    ),
 )
