@@ -1,5 +1,6 @@
 """Bodies of a tus client that come late, come in part, or come from two places at once."""
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ import pytest
 from tests.conftest import Daemon
 from tests.web.party import Party
 from tests.web.test_limits import exit_code, terminate
-from tests.web.tus import CHUNK, VERSION, created, offset_of, patch, tus
+from tests.web.tus import CHUNK, VERSION, created, metadata, offset_of, patch, tus
 from tests.web.tus import us as us
 from tests.web.wire import Raw, Wire, head, raw, wait_until
 
@@ -270,3 +271,26 @@ def test_an_upload_whose_bytes_an_operator_removed_is_404_and_can_be_begun_again
             assert tus(wire, "HEAD", upload).status == 404
     party.close()
     assert os.listdir(daemon.data / "incoming") == []
+
+
+# -- creations whose bytes do not come --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("sent", "left"), [(b"", 0), (DATA[:100_000], 1)])
+def test_a_creation_that_brought_nothing_leaves_nothing_and_any_other_is_found_by_its_content(
+    us: Party, sent: bytes, left: int
+) -> None:
+    """Its client was told no URL: each of its tries would leave another empty upload behind."""
+    digest = hashlib.sha512(DATA).hexdigest()
+    said = VERSION | CHUNK | {"Upload-Length": str(len(DATA)), "Upload-Metadata": metadata(sha512=digest)}
+    own = (*(f"{name}: {value}" for name, value in said.items()), length(len(DATA)), "Expect: 100-continue")
+    with raw(us.daemon) as connection:
+        connection.send(head(us.daemon, "POST /v1/uploads", *own, token=us.writer._token))
+        assert connection.head()[0] == 100
+        connection.send(sent)
+
+    found = f"/v1/uploads?sha512={digest}&size={len(DATA)}"
+    wait_until(
+        lambda: [item["offset"] > 0 for item in us.writer.ask("GET", found).json["items"]] == [True] * left,
+        "the daemon has seen the end of it",
+    )

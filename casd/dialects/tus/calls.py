@@ -141,15 +141,23 @@ async def begin(request: web.Request, concat: Concat) -> Upload:
             upload = await take(request, upload, 0)
         return await completed(request, upload)
     except (CasdError, ConnectionError) as error:
-        if isinstance(error, ChunkMismatch | TooLarge) or not is_found_again(new):
-            with suppress(UploadNotFound):
+        with suppress(UploadNotFound):
+            if isinstance(error, ChunkMismatch | TooLarge) or not await is_found_again(request, new, upload):
                 await uploads.terminate(principal, upload.uuid, driver)
         raise
 
 
-def is_found_again(new: NewUpload) -> bool:
-    """Whether a client that was told no URL can go on: by its content, see `listing.py`, or by creating it again."""
-    return new.digest is not None or new.xxh3_128 is not None
+async def is_found_again(request: web.Request, new: NewUpload, upload: Upload) -> bool:
+    """Whether a client that was told no URL can go on: by its content, see `listing.py`, or by creating it again.
+
+    Without a session each creation makes another upload: of those that stayed empty nobody goes on with any.
+    """
+    if new.digest is None and new.xxh3_128 is None:
+        return False
+    uploads = uploads_of(request)
+    if driver_of(request) is not None or uploads.is_receiving(upload.uuid):
+        return True
+    return (await uploads.upload(principal_of(request), upload.uuid)).offset > 0
 
 
 async def head(request: web.Request) -> web.StreamResponse:
