@@ -36,7 +36,13 @@ class Browser:
         """The driver ends with its input, and takes Chromium along."""
         command = [tool("node"), str(DRIVER), str(modules), tool("chromium")]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-            yield cls(process)
+            assert process.stdin is not None
+            try:
+                yield cls(process)
+                process.stdin.close()
+                process.wait(PATIENCE_S)
+            finally:
+                process.kill()  # which has ended, unless something went wrong
 
     def ask(self, *command: Any) -> Any:
         """Raises BrowserError for what could not be done."""

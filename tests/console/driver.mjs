@@ -7,7 +7,7 @@ import { createRequire } from "node:module"
 
 const [modules, executablePath] = process.argv.slice(2)
 const { chromium } = createRequire(`${modules}/`)("playwright-core")
-const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync", "--mute-audio"]
+const args = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync", "--mute-audio", "--disable-dev-shm-usage"]
 args.push("--disable-background-networking", "--disable-component-update", "--no-first-run", "--autoplay-policy=no-user-gesture-required")
 const browser = await chromium.launch({ executablePath, args, chromiumSandbox: false })
 const pages = new Map()
@@ -22,7 +22,7 @@ async function open(id, options) {
   page.on("request", (request) => requests.push({ method: request.method(), url: request.url(), headers: request.headers(), size: request.postDataBuffer()?.length ?? 0 }))
   page.on("console", (message) => ["error", "warning"].includes(message.type()) && complaints.push(`${message.text()} ${message.location().url ?? ""}`))
   page.on("pageerror", (error) => complaints.push(String(error)))
-  page.on("dialog", (dialog) => (complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss()))
+  page.on("dialog", (dialog) => (complaints.push(`dialog: ${dialog.message()}`), dialog.dismiss().catch(() => undefined)))
 }
 
 async function close(id) {

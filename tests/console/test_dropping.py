@@ -97,6 +97,15 @@ def test_what_is_dropped_into_a_folder_is_uploaded_there(writer: Tab, us: Party)
     assert us.writer.ask("GET", us.name("plans/new.txt")).body == b"the plan"
 
 
+def test_an_empty_file_is_uploaded_too(writer: Tab, us: Party) -> None:
+    writer.drop("nothing.txt", "")
+
+    writer.css(".item").role("button", "Upload").click()
+    writer.css(".item .badge", "stored").wait()
+
+    assert us.writer.ask("GET", us.name("nothing.txt")).body == b""
+
+
 def test_known_bytes_get_another_name_without_being_sent(writer: Tab, us: Party) -> None:
     us.publish("first", b"once")
     writer.drop("second", "once")
