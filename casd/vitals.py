@@ -5,12 +5,15 @@ each check is under way once.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Awaitable, Callable
 
 from casd.catalogue.base import Catalogue
-from casd.errors import CasdError, StorageFull, StorageStuck
+from casd.errors import CasdError, StorageFailed, StorageFull, StorageStuck
 from casd.payloads.base import PayloadStore
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0  # a disk under full load takes a second for a sync, a large checkpoint two
 PROBE_PAUSE_S = 1.0  # whoever asks without end does not keep the disk busy with it
@@ -63,6 +66,9 @@ class Vitals:
             await self._checks[what]()
         except CasdError as error:
             return error
+        except Exception as error:  # whoever watches must not end by it
+            log.exception("unexpected error check=%s", what)
+            return StorageFailed(f"the {what} cannot be checked: {error}")
         return None
 
     async def _check_space(self) -> None:

@@ -63,6 +63,14 @@ async def test_what_fails_is_told_as_it_is(name: str) -> None:
         assert await vitals.ailments() == [failure]
 
 
+async def test_a_check_that_breaks_is_an_ailment_too() -> None:
+    async with vitals_of(Halves(check=cast(CasdError, ValueError("odd")))) as vitals:
+        (found,) = await vitals.ailments()
+
+    assert found.code == "storage-failed"
+    assert str(found) == "the catalogue cannot be checked: odd"
+
+
 @pytest.mark.parametrize(("name", "what"), [("probe", "disk"), ("check", "catalogue"), ("check_writer", "writer")])
 async def test_what_hangs_is_told_and_asked_once_until_it_answers(name: str, what: str) -> None:
     hanging = asyncio.Event()

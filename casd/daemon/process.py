@@ -112,7 +112,10 @@ async def keep_reloading(
         await signals.reload.wait()
         signals.reload.clear()
         notifier.reloading()
-        config = await reloaded(configuration, config, daemon.changeable)
+        try:
+            config = await reloaded(configuration, config, daemon.changeable)
+        except Exception:
+            log.exception("reload failed")
         notifier.ready(f"serving {config.storage.data}")
 
 

@@ -78,6 +78,10 @@ def test_help_tells_every_command_and_the_exit_codes() -> None:
         ["find", "sha256:" + "0" * 128],
         ["--data", ".", "ls"],
         ["serve", "--port", "65536"],
+        ["serve", "--data", ""],
+        ["fsck", "--data", ""],
+        ["restore", "", "there"],
+        ["backup", ""],
         ["get", "a/name", "--as-of", "yesterday"],
         ["get", "a/name", "--as-of", "2026-01-01"],
         ["put", "f", "--filename", ""],
@@ -106,6 +110,13 @@ def test_wrong_usage_ends_in_2(arguments: list[str]) -> None:
     result = CliRunner().invoke(main, ["--url", "http://127.0.0.1:1", *arguments])  # where nobody listens
 
     assert result.exit_code == 2, result.output
+
+
+def test_an_empty_path_does_not_mean_the_current_folder() -> None:
+    result = CliRunner().invoke(main, ["--data", "", "ls"])
+
+    assert result.exit_code == 2
+    assert "an empty path names no folder" in result.output
     assert "?" not in result.stderr  # the API's words, as in ?as_of=, help nobody here
 
 
