@@ -54,7 +54,7 @@ class NamedKeyNotFound(NotFound):
 
 
 class TokenFileUnusable(CasdError):
-    """The admin token that is given from outside cannot be taken."""
+    """A file that is to hold a token cannot be read, or holds none that can be taken."""
 
     code = "token-file-unusable"
 

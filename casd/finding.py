@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from casd import folder
-from casd.errors import CasdError
+from casd.errors import CasdError, TokenFileUnusable
 
 
 class NoLocalDaemon(CasdError):
@@ -29,13 +29,14 @@ class Found:
 
 
 def daemon(url: str | None = None, data: Path | None = None, environment: Mapping[str, str] | None = None) -> Found:
-    """The daemon at `url`, or the one that CASD_URL names, or the local one on a data folder. Raises NoLocalDaemon.
+    """The daemon at `url`, or the one that CASD_URL names, or the local one on a data folder.
 
-    The admin token is for the local daemon alone. CASD_TOKEN belongs to CASD_URL where both are set, so `data` then
+    Raises NoLocalDaemon, TokenFileUnusable. The admin token is for the local daemon alone; CASD_TOKEN or
+    CASD_TOKEN_FILE belongs to CASD_URL where both are set, so `data` then
     leaves both aside.
     """
     known = os.environ if environment is None else environment
-    environment_url, environment_token = known.get("CASD_URL") or None, known.get("CASD_TOKEN") or None
+    environment_url, environment_token = known.get("CASD_URL") or None, given_token(known)
     url = url or (environment_url if data is None else None)
     if url:
         return Found(url, environment_token)
@@ -46,6 +47,21 @@ def daemon(url: str | None = None, data: Path | None = None, environment: Mappin
     if environment_token and not environment_url:
         return Found(address, environment_token)
     return Found(address, folder.local_admin_token(data))
+
+
+def given_token(environment: Mapping[str, str]) -> str | None:
+    """The token in CASD_TOKEN, or in the file that CASD_TOKEN_FILE names. Raises TokenFileUnusable."""
+    token, file = environment.get("CASD_TOKEN"), environment.get("CASD_TOKEN_FILE")
+    if token or not file:
+        return token or None
+    try:
+        text = Path(file).read_text("utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise TokenFileUnusable(f"CASD_TOKEN_FILE: {file} cannot be read: {reason}") from None
+    if not text or len(text.split()) > 1:
+        raise TokenFileUnusable(f"CASD_TOKEN_FILE: {file} holds no token: one line, with nothing else, is wanted")
+    return text
 
 
 def data_folder(data: Path | None = None, environment: Mapping[str, str] | None = None) -> Path:

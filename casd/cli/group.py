@@ -40,6 +40,7 @@ COMMANDS = {
     "token": "casd.cli.token:token",
     "namespace": "casd.cli.namespace:namespace",
     "status": "casd.cli.operate:status",
+    "audit": "casd.cli.audit:audit",
     "gc": "casd.cli.operate:gc",
     "scrub": "casd.cli.scrub:scrub",
     "repair": "casd.cli.scrub:repair",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +13,7 @@ import click
 from casd.cli.arguments import json_option
 from casd.cli.connection import Invocation, pass_invocation
 from casd.cli.show import echo_facts
-from casd.cli.text import counted, echo_json, human_size, human_span, utc
+from casd.cli.text import counted, echo_json, human_size, human_span, printable, utc
 
 if TYPE_CHECKING:
     from casd.client import Client, Collected, Expired, Run, Status
@@ -64,6 +64,8 @@ def status_facts(status: Status) -> dict[str, str | None]:
         "load": f"{counted(queues['connections'], 'connection')}, {counted(queues['requests'], 'request')}, "
         f"{counted(queues['transfers'], 'transfer')}, {counted(queues['catalogue_writes'], 'catalogue write')} waiting",
         "quotas": _quotas_told(status),
+        "tokens": _tokens_told(status),
+        "signing key": _signing_key_told(status),
         "checked": _checked_told(status),
         **{f"last {kind}": _run_told(run) for kind, run in status.upkeep.items()},
     }
@@ -82,6 +84,19 @@ def _quotas_told(status: Status) -> str | None:
         ]
         told.append(f"{full['namespace']} at {' and '.join(shares)}")
     return "; ".join(told) or None
+
+
+def _tokens_told(status: Status) -> str | None:
+    """Those that end before long."""
+    soon = status.json.get("credentials", {}).get("expiring", [])
+    told = [f"{printable(token['name'])} ends {utc(datetime.fromisoformat(token['expires_at']))}" for token in soon[:5]]
+    more = [f"and {len(soon) - 5} more"] if len(soon) > 5 else []
+    return f"{', '.join(told + more)}: `casd token rotate` gives them longer" if soon else None
+
+
+def _signing_key_told(status: Status) -> str | None:
+    key = status.json.get("credentials", {}).get("signing_key")
+    return None if key is None else f"number {key['id']}, {human_span(key['age_s'])} old"
 
 
 def _checked_told(status: Status) -> str | None:

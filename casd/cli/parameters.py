@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -53,6 +53,18 @@ def duration(text: str) -> int:
     if not 1 <= seconds <= _LONGEST_S:
         raise click.BadParameter(f"{text!r} is not a time span; write it as 45s, 15m, 12h, 30d or 2w.")
     return seconds
+
+
+def overlap(text: str) -> int:
+    """As `duration`, and 0. Raises BadParameter."""
+    return 0 if text.strip() == "0" else duration(text)
+
+
+def moment(text: str) -> datetime:
+    """A time, or a span before now such as `2h`. Raises BadParameter."""
+    if _DURATION.fullmatch(text.strip()):
+        return datetime.now(UTC) - timedelta(seconds=duration(text))
+    return point_in_time(text)
 
 
 def point_in_time(text: str) -> datetime:

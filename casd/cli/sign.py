@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -66,7 +66,15 @@ def sign(
         echo_json(signed.json)
         return
     click.echo(signed.url)
-    click.echo(f"casd: good until {utc(signed.expires_at)}", err=True)
+    click.echo(f"casd: good until {utc(signed.expires_at)}{_shortened(signed.expires_at, expires_in)}", err=True)
+
+
+def _shortened(expires_at: datetime, expires_in_s: int) -> str:
+    """What to say of a URL that is good for less than was asked."""
+    missing_s = expires_in_s - (expires_at - datetime.now(UTC)).total_seconds()
+    if missing_s < 60:  # clocks differ
+        return ""
+    return ", which is less than was asked: the daemon's [auth] signed_url_max_s, or your token, ends then"
 
 
 @click.group("signing-key")
@@ -89,6 +97,26 @@ def list_keys(invocation: Invocation, as_json: bool) -> None:
             click.echo(f"{key.id:>5}  {utc(key.created_at)}")
 
     invocation.run(listing)
+
+
+@signing_key.command("retire")
+@click.argument("id", metavar="ID", type=click.IntRange(min=1))
+@json_option
+@pass_invocation
+def retire(invocation: Invocation, id: int, as_json: bool) -> None:
+    """Forget one key: every URL that it signed is dead at once. Not for the newest, which signs.
+
+    Old keys go by themselves when nothing that they signed can be good any more.
+    """
+
+    async def end(client: Client) -> None:
+        await client.signing.retire_key(id)
+
+    invocation.run(end)
+    if as_json:
+        echo_json({"retired": id})
+    else:
+        click.echo(f"retired key {id}; every URL that it signed is dead")
 
 
 @signing_key.command("rotate")

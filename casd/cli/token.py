@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -10,6 +12,8 @@ import click
 
 from casd.cli.arguments import expires_in_option, json_option
 from casd.cli.connection import Invocation, pass_invocation
+from casd.cli.parameters import overlap
+from casd.cli.secrets import SecretFile, output_option, tell
 from casd.cli.text import echo_json, echo_listing, printable, utc
 
 if TYPE_CHECKING:
@@ -39,6 +43,7 @@ def token() -> None:
     help="Where it is at home; again for more. A namespace that is not there is made.",
 )
 @expires_in_option(help="How long it is good, such as 12h or 30d; for ever unless given.")
+@output_option
 @json_option
 @pass_invocation
 def create(
@@ -47,32 +52,74 @@ def create(
     role: str,
     namespaces: tuple[str, ...],
     expires_in: int | None,
+    output: Path | None,
     as_json: bool,
 ) -> None:
     """Make a token called NAME and print its secret, which is shown only this once.
 
-    Nothing else goes to standard output: `TOKEN=$(casd token create ...)`. NAME is for people, and need not be
-    unique.
+    Nothing else goes to standard output: `TOKEN=$(casd token create ...)`. `> FILE` would leave the secret readable
+    for others, `--output FILE` does not. NAME is for people, and need not be unique.
     """
 
     async def make(client: Client) -> NewToken:
         return await client.accounts.create_token(name, role, namespaces, expires_in_s=expires_in)
 
-    made = invocation.run(make)
-    if as_json:
-        echo_json(made.token.json)
-        return
-    click.echo(made.secret)
-    click.echo(
-        f"casd: the secret is shown only this once; `casd token revoke {made.token.id}` ends the token", err=True
-    )
+    with ExitStack() as stack:
+        file = stack.enter_context(SecretFile(output, replaces=False)) if output else None
+        made = invocation.run(make)
+        tell(dict(made.token.json), made.secret, file, as_json=as_json)
+    where = f"in {output}" if output else "shown only this once"
+    if not as_json:
+        click.echo(f"casd: the secret is {where}; `casd token revoke {made.token.id}` ends the token", err=True)
+
+
+@token.command("rotate")
+@click.argument("id", metavar="ID", type=click.UUID)
+@click.option(
+    "--overlap",
+    "overlap_s",
+    type=overlap,
+    default="1h",
+    show_default=True,
+    metavar="SPAN",
+    help="How long the old secret works yet, such as 10m or 7d; 0 ends it at once, and what runs with it.",
+)
+@expires_in_option(help="How long the token is good from now on; what it was unless given.")
+@output_option
+@json_option
+@pass_invocation
+def rotate(
+    invocation: Invocation,
+    id: UUID,
+    overlap_s: int,
+    expires_in: int | None,
+    output: Path | None,
+    as_json: bool,
+) -> None:
+    """Give a token another secret and print it, once; --output replaces FILE as a whole.
+
+    It stays the same token: its uploads, its signed URLs and its name in the audit log go on.
+    """
+
+    async def renew(client: Client) -> NewToken:
+        return await client.accounts.rotate_token(id, overlap_s=overlap_s, expires_in_s=expires_in)
+
+    with ExitStack() as stack:
+        file = stack.enter_context(SecretFile(output, replaces=True)) if output else None
+        made = invocation.run(renew)
+        tell(dict(made.token.json), made.secret, file, as_json=as_json)
+    if not as_json:
+        until = utc(datetime.fromisoformat(made.token.json["old_secret_until"]))
+        ends = f"works until {until}" if overlap_s else "works no more"
+        where = f"in {output}" if output else "shown only this once"
+        click.echo(f"casd: the secret is {where}; the old one {ends}", err=True)
 
 
 @token.command("ls")
 @json_option
 @pass_invocation
 def list_tokens(invocation: Invocation, as_json: bool) -> None:
-    """List all tokens: id, role, how long they are good, namespaces (the first is home) and name."""
+    """List all tokens: id, role, how long they are good, when they were used last, namespaces and name."""
 
     async def listing(client: Client) -> None:
         found = client.accounts.tokens()
@@ -87,7 +134,8 @@ def list_tokens(invocation: Invocation, as_json: bool) -> None:
 
 def _line(token: Token, now: datetime) -> str:
     where = ",".join(token.namespaces)
-    return f"{token.id}  {token.role:<6}  {_state(token, now):<26}  {where}  {printable(token.name)}"
+    used = f"used {utc(token.last_used_at)}" if token.last_used_at else "never used"
+    return f"{token.id}  {token.role:<6}  {_state(token, now):<26}  {used:<25}  {where}  {printable(token.name)}"
 
 
 def _state(token: Token, now: datetime) -> str:

@@ -13,6 +13,8 @@ TOPICS = (
     "names",
     "tokens",
     "quotas",
+    "credentials",
+    "audit",
     "resuming",
     "uploads",
     "folders",

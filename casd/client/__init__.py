@@ -39,10 +39,12 @@ from casd.client.retry import Retry
 from casd.client.saving import save, stream
 from casd.client.signing import SignedUrl, Signing, SigningKey
 from casd.client.source import Source, from_file, open_descriptor, open_path
+from casd.client.telling import AuditRow
 from casd.client.values import Blob, Holders, HoldingVersion, NameInfo, Version
 
 __all__ = [
     "Accounts",
+    "AuditRow",
     "Blob",
     "BlobMetadata",
     "BlockDiffers",

@@ -39,6 +39,7 @@ class Token:
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
+    last_used_at: datetime | None  # to the minute; None: never, or an older daemon's
     json: JsonObject = field(repr=False, compare=False)
 
 
@@ -119,6 +120,19 @@ class Accounts:
         """Every token that was ever made, expired and revoked ones too, oldest first."""
         return pages(self._transport, "/v1/tokens", {}, lambda item: parsed("token", _token, item))
 
+    async def rotate_token(
+        self, id: UUID, *, overlap_s: int = 3600, expires_in_s: int | None = None, for_ever: bool = False
+    ) -> NewToken:
+        """The same token with a new secret; the old one is good for `overlap_s` yet.
+
+        It ends when it did, unless `expires_in_s` or `for_ever` says otherwise.
+        """
+        body: dict[str, Any] = {"overlap_s": overlap_s}
+        if expires_in_s is not None or for_ever:
+            body["expires_in"] = expires_in_s
+        answer = await self._transport.json("POST", f"/v1/tokens/{id}/rotate", body=body)
+        return parsed("token", lambda answer: NewToken(_token(answer), answer["token"]), answer)
+
     async def revoke_token(self, id: UUID) -> None:
         """The token opens nothing from now on. Revoking twice is no error."""
         await self._transport.json("DELETE", f"/v1/tokens/{id}")
@@ -151,6 +165,7 @@ def _token(answer: Any) -> Token:
         created_at=datetime.fromisoformat(answer["created_at"]),
         expires_at=time_or_none(answer["expires_at"]),
         revoked_at=time_or_none(answer["revoked_at"]),
+        last_used_at=time_or_none(answer.get("last_used_at")),
         json=answer,
     )
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from casd.client.paths import items, pages, segment
 from casd.client.reports import Repaired, Scrubbed, repaired, scrubbed
+from casd.client.telling import AuditRow, audit_rows
 from casd.client.transport import Transport
 from casd.client.values import Blob, JsonObject, blob, parsed, time_or_none
 from casd.model import Digest
@@ -100,6 +101,10 @@ class Operations:
 
     async def status(self) -> Status:
         return parsed("status", _status, await self._transport.json("GET", "/v1/status"))
+
+    def audit(self, /, **only: Any) -> AsyncIterator[AuditRow]:
+        """The audit log, newest first; `only` as the keywords of `telling.audit_rows`."""
+        return audit_rows(self._transport, **only)
 
     async def expire(self, *, dry_run: bool = False) -> Expired:
         """Everything past its time has ended: blobs, hidden names, versions, unfinished uploads, tokens."""

@@ -73,6 +73,10 @@ class Signing:
         query = {"revoke": 1 if revoke_older else None}
         return _parsed_key(await self._transport.json("POST", "/v1/signing-keys", query))
 
+    async def retire_key(self, id: int) -> None:
+        """Every URL that this key signed is dead at once. Not for the newest, which signs."""
+        await self._transport.json("DELETE", f"/v1/signing-keys/{id}")
+
 
 def _signed_url(answer: Any) -> SignedUrl:
     return SignedUrl(str(answer["url"]), datetime.fromisoformat(answer["expires_at"]), answer)

@@ -130,6 +130,7 @@ class Accounts(Blocking[accounts.Accounts]):
     home = waited(accounts.Accounts.home)
     create_token = waited(accounts.Accounts.create_token)
     tokens = iterated(accounts.Accounts.tokens)
+    rotate_token = waited(accounts.Accounts.rotate_token)
     revoke_token = waited(accounts.Accounts.revoke_token)
     namespaces = iterated(accounts.Accounts.namespaces)
     namespace = waited(accounts.Accounts.namespace)
@@ -144,12 +145,14 @@ class Signing(Blocking[signing.Signing]):
     name = waited(signing.Signing.name)
     keys = iterated(signing.Signing.keys)
     new_key = waited(signing.Signing.new_key)
+    retire_key = waited(signing.Signing.retire_key)
 
 
 class Operations(Blocking[operations.Operations]):
     """As casd.client.Operations."""
 
     status = waited(operations.Operations.status)
+    audit = iterated(operations.Operations.audit)
     expire = waited(operations.Operations.expire)
     collect_garbage = waited(operations.Operations.collect_garbage)
     scrub = waited(operations.Operations.scrub)

@@ -29,7 +29,7 @@ def test_a_tokens_secret_is_all_that_create_prints(inside: RunInside, namespace:
 
     assert re.fullmatch(r"casd_[\w-]{40,}\n", ran.out)
     [listed] = [line for line in inside("token", "ls").lines if namespace in line]
-    assert listed.split(None, 4)[1:] == ["writer", "good", namespace, "node 7"]
+    assert listed.split(None, 6)[1:] == ["writer", "good", "never", "used", namespace, "node 7"]
     assert listed.split()[0] in ran.err
     assert ran.out.strip() not in inside("token", "ls", "--json").out
 

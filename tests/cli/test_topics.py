@@ -21,6 +21,8 @@ TOPICS = [
         "names",
         "tokens",
         "quotas",
+        "credentials",
+        "audit",
         "resuming",
         "uploads",
         "folders",
