@@ -19,6 +19,7 @@ ROOT = Operation(
             "A few lines, and the words that clients of other products look for; the console where HTML is asked for.",
             media=("text/plain", "text/html"),
         ),
+        Answer(304, "You have the console already.", headers=("ETag", "Cache-Control")),
     ),
 )
 HEALTHZ = Operation("healthz", TAG, "Is the daemon alive?", (Answer(200, "It is.", models.Health),))
