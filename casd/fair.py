@@ -35,7 +35,7 @@ class Place:
     is_held: bool = True
     is_lent: bool = False
     idle_since: float | None = None
-    turn: asyncio.Future[None] | None = None  # while it waits
+    turn: asyncio.Future[Overloaded | None] | None = None  # while it waits
 
     async def taken(self) -> None:
         """Return when the place is had. Raises Overloaded when that takes too long, or nobody waits any more."""
@@ -44,10 +44,13 @@ class Place:
         max_wait_s = self.queue.bounds().max_wait_s
         try:
             async with asyncio.timeout(max_wait_s):
-                await self.turn
+                refusal = await self.turn
         except TimeoutError:
             self.queue.refused += 1
             raise Overloaded(f"there was no room for this within {max_wait_s:g} s: come back later") from None
+        else:
+            if refusal is not None:  # not as the future's exception, which nobody may be there to hear
+                raise refusal
         finally:
             if not self.is_held:
                 self.leave()
@@ -56,7 +59,7 @@ class Place:
     def give_up(self) -> None:
         """Whoever waits for the place has gone, as far as can be told."""
         if self.turn is not None and not self.turn.done():
-            self.turn.set_exception(Overloaded("the client sends no more, and there is no room for this now"))
+            self.turn.set_result(Overloaded("the client sends no more, and there is no room for this now"))
 
     def leave(self) -> None:
         """Give it back; a second time changes nothing."""
@@ -159,7 +162,7 @@ class FairQueue:
             raise refusal
         last = self._waiting[greediest].pop()
         if last.turn is not None and not last.turn.done():
-            last.turn.set_exception(refusal)
+            last.turn.set_result(refusal)
 
     def _serve(self) -> None:
         """Give the places that are free to those who wait, one for each key in turn."""

@@ -78,6 +78,6 @@ def untaken_bytes(socket: int) -> int:
     """
     try:
         (size,) = struct.unpack("i", fcntl.ioctl(socket, termios.TIOCOUTQ, b"\0\0\0\0"))
-    except OSError:
+    except (OSError, ValueError):  # a socket that is closed has no number
         return 0
     return int(size)

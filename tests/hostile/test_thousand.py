@@ -28,12 +28,11 @@ STRUCK = ("slow head cut off", " status=408 ", " ending=stalled ")
 # The most that a thousand may leave behind in memory: 20 MiB stay with the allocator the first time (m), which the next
 # thousand find there.
 LEFT_MIB, LEFT_AGAIN_MIB = 60, 20
+# Long enough for good clients on a machine that is busy with other tests: deadlines are theirs too.
 LIMITS = {
-    "CASD_LIMITS__HEAD_TIMEOUT_S": "2",
-    "CASD_LIMITS__BODY_IDLE_TIMEOUT_S": "2",
-    "CASD_LIMITS__SEND_IDLE_TIMEOUT_S": "2",
-    "CASD_LIMITS__MIN_BYTES_PER_S": "1000",
-    "CASD_LIMITS__MIN_RATE_WINDOW_S": "3",
+    "CASD_LIMITS__HEAD_TIMEOUT_S": "8",
+    "CASD_LIMITS__BODY_IDLE_TIMEOUT_S": "8",
+    "CASD_LIMITS__SEND_IDLE_TIMEOUT_S": "8",
     "CASD_LIMITS__MAX_CONNECTIONS": "1500",
     "CASD_LIMITS__MAX_TRANSFERS": "200",
     "CASD_LIMITS__MAX_WAIT_S": "60",
