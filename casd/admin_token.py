@@ -48,8 +48,7 @@ class AdminToken:
             with contextlib.suppress(TokenNotFound):
                 await self._store.catalogue.revoke_token(FROM_OUTSIDE, self._store.now())
             await self._ensure_own()
-            return
-        await self._take(await asyncio.to_thread(given_secret, self._given))
+        await self.look_again()
 
     async def rotated(self, token: UUID, secret: str) -> None:
         """If that token is the one in the data folder, its file has the new secret."""
@@ -59,12 +58,21 @@ class AdminToken:
 
     async def follow(self) -> None:
         """Take what the file from outside holds whenever that changes, for ever; one that is no token is logged."""
+        failure = ""
         while self._given is not None:
             await asyncio.sleep(READ_AGAIN_S)
             try:
-                await self._take(await asyncio.to_thread(given_secret, self._given))
+                await self.look_again()
+                failure = ""
             except CasdError as error:
-                log.error("admin token not replaced error=%s", error)
+                if str(error) != failure:  # once, not each time
+                    log.error("admin token not replaced error=%s", error)
+                failure = str(error)
+
+    async def look_again(self) -> None:
+        """What the file from outside holds is the admin token. Raises TokenFileUnusable, StorageFailed."""
+        if self._given is not None:
+            await self._take(await asyncio.to_thread(given_secret, self._given))
 
     # -- its own ------------------------------------------------------------------------------------------
 

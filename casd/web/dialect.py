@@ -9,7 +9,7 @@ from aiohttp import web
 
 from casd.auth import Principal, principal_of, secret_hash
 from casd.errors import CasdError
-from casd.web.keys import SECRET_HASH, store_of
+from casd.web.keys import SECRET_HASH, TRAIL, store_of
 from casd.web.operation import Operation
 from casd.web.signed import READ
 
@@ -22,6 +22,7 @@ async def by_token(request: web.Request, secret: str) -> Principal:
     hash = secret_hash(secret)
     principal = principal_of(await store.catalogue.token(hash), store.now())
     request[SECRET_HASH] = hash
+    request.app[TRAIL].used(principal.token)  # here too: who trades a token for another credential uses it
     return principal
 
 

@@ -1,5 +1,6 @@
 """The audit log in the catalogue: each write tells of itself, in its own transaction; rows go by age alone."""
 
+import asyncio
 import inspect
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -15,6 +16,7 @@ from casd.audit import LOCAL, Actor, AuditFilter, Deed, Entry, Result, Told, Ver
 from casd.catalogue.base import Catalogue
 from casd.catalogue.reads import CatalogueReads
 from casd.catalogue.sqlite import SqliteCatalogue, audit, schema
+from casd.catalogue.sqlite.copying import copy_catalogue
 from casd.catalogue.values import NO_GUARD
 from casd.errors import Conflict, InvalidInput, StorageFailed
 from casd.model import Blob, Role, Token
@@ -279,6 +281,17 @@ async def test_without_a_log_nothing_is_told(path: Path) -> None:
 
     assert await entries(desk) == []
     await catalogue.close()
+
+
+async def test_a_backups_copy_of_the_catalogue_has_the_log(desk: Desk, path: Path, tmp_path: Path) -> None:
+    await desk.publish()
+    copy = tmp_path / "copy.sqlite3"
+    await asyncio.to_thread(copy_catalogue, path, copy, lambda: None)
+
+    restored = await SqliteCatalogue.open(copy, counting_uuids(), payloads_exist=True)
+
+    assert (await restored.audit(ALL, 1000, None)).items == tuple(await entries(desk))
+    await restored.close()
 
 
 async def test_rows_never_run_backwards(desk: Desk) -> None:

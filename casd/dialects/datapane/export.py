@@ -18,10 +18,12 @@ from casd.dialects.datapane.blobs import send_as_it_is, version_in_path
 from casd.dialects.datapane.render import EXPORT
 from casd.errors import CasdError, InvalidInput, Unauthenticated
 from casd.model import Version
+from casd.web.acting import tell_read
 from casd.web.errors import RouteError
 from casd.web.keys import PRINCIPAL, REQUEST_ID, SIGNED_UNTIL, Ending, store_of
 from casd.web.send import SAFETY, cut, disposition
 from casd.web.signed import PARAMETER, Target, opened
+from casd.web.validity import check_still_good
 
 log = logging.getLogger(__name__)
 
@@ -92,9 +94,12 @@ async def send_converted(
         piece = await next_piece(process.stdout)
         if not piece:
             raise await refusal(process)
+        assert version.blob is not None
+        tell_read(request, version.blob)
         await response.prepare(request)
         try:
             while piece:
+                await check_still_good(request)
                 await response.write(piece)
                 piece = await next_piece(process.stdout)
             if await process.wait():

@@ -14,7 +14,7 @@ from casd.errors import InvalidInput, NamedKeyNotFound, NamespaceNotFound, Unaut
 from casd.model import JSON, NamedKey, Namespace, Role, Token, checked_namespace
 from casd.web.answers import json_response
 from casd.web.dialect import by_token
-from casd.web.keys import NAMED_KEYS, principal_of, store_of
+from casd.web.keys import NAMED_KEYS, TRAIL, principal_of, store_of
 from casd.web.query import decode, raw_segments
 from casd.web.receive import checked_text, read_json
 from casd.web.signed import Target, opened, signature
@@ -54,7 +54,7 @@ async def token_for(request: web.Request, namespace: str, key: str) -> Token:
         token = await request.app[NAMED_KEYS].token(namespace, key)
     if token is None:
         raise Unauthenticated(f"this is no key of namespace {namespace[:128]}")
-    auth.principal_of(token, store.now())
+    request.app[TRAIL].used(auth.principal_of(token, store.now()).token)
     if namespace == SYSTEM and await store.catalogue.namespace(SYSTEM) is None:
         await store.catalogue.ensure_namespace(SYSTEM, store.now())
     return token
