@@ -75,10 +75,10 @@ def requested_window(query: Mapping[str, str], size: int) -> ByteRange | None:
     """
     if "offset" not in query and "length" not in query:
         return None
-    start = query_number(query, "offset", 0)
+    start, length = query_number(query, "offset", 0), query_number(query, "length", FAR)
     if start > size:
         raise RangeNotSatisfiable(size)
-    return ByteRange(start, min(size, start + query_number(query, "length", FAR)))
+    return ByteRange(start, min(size, start + length))
 
 
 def query_number(query: Mapping[str, str], name: str, default: int) -> int:

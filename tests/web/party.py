@@ -17,6 +17,7 @@ BLOB_FIELDS = ["uuid", "sha512", "sha256", "xxh3_128", "size", "content_type", "
 BLOB_FIELDS += ["holds_itself", "created_at", "expires_at", "metadata", "names"]
 VERSION_FIELDS = ["namespace", "name", "version", "blob", "created_at", "published_by", "deleted", "protected"]
 TOKEN_FIELDS = ["id", "name", "role", "namespaces", "created_at", "expires_at", "revoked_at"]
+TOKEN_FIELDS += ["last_used_at", "rotated_at"]
 SETTINGS = ["readers", "anonymous_read", "share_by_uuid", "quota_bytes", "quota_blobs", "keep_versions", "max_age_s"]
 
 

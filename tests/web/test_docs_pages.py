@@ -104,6 +104,7 @@ def test_a_page_that_is_known_is_not_sent_again(us: Party, path: str) -> None:
     ("words", "first"),
     [
         ("resume", "/docs#readBlob"),
+        ("resume upload", "/docs#headUpload"),
         ("make a token", "/docs#addToken"),
         ("interrupted", "/docs/resuming"),
         ("Upload-Offset", "/docs#appendUpload"),

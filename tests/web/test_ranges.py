@@ -188,6 +188,11 @@ def test_a_window_is_the_bytes_from_its_offset(size: int, offset: int, length: i
     assert list(range(window.start, window.stop)) == wanted
 
 
+def test_a_length_that_is_none_is_told_before_an_offset_past_the_end() -> None:
+    with pytest.raises(InvalidInput):
+        requested_window({"offset": "11", "length": "-1"}, 10)
+
+
 def test_without_offset_and_length_there_is_no_window() -> None:
     assert requested_window({"version": "1"}, 10) is None
 

@@ -25,8 +25,9 @@ QUOTAS_SHOWN = 100
 
 ROOT = f"""casd {__version__}: a content-addressed storage daemon.
 
-The API is under /v1 (Authorization: Bearer <token>); /healthz says whether the daemon is alive, /readyz whether it
-can store. `casd --help` on the daemon's machine shows the command line.
+The API is under /v1 (Authorization: Bearer <token>); /docs describes it to people, /openapi.json to programs. /healthz
+says whether the daemon is alive, /readyz whether it can store. `casd --help` on the daemon's machine shows the command
+line.
 
 Capabilities, for clients that look for them here:
 """

@@ -93,7 +93,7 @@ OPTIONS = Operation(
 CREATE = Operation(
     "createUpload",
     TAG,
-    "Begin an upload",
+    "Begin an upload that can be resumed",
     (
         Answer(
             201,
@@ -152,7 +152,7 @@ LISTING = Operation(
 HEAD = Operation(
     "headUpload",
     TAG,
-    "Ask where an upload goes on",
+    "Ask where to resume an upload",
     (
         Answer(
             200,
