@@ -329,11 +329,11 @@ class Connection(RequestHandler):
         """Read on behind an answer, for nobody: a connection that is closed on bytes that were not read takes the
         answer with it. A client that is not wanted any more is told so by the end of our side.
         """
-        if not is_kept and self.transport is not None and self.transport.can_write_eof():
-            self.transport.write_eof()
         left = LINGER_BYTES
         self._dropped_body = body
         try:
+            if not is_kept and self.transport is not None and self.transport.can_write_eof():
+                self.transport.write_eof()  # asyncio's raises ENOTCONN where the client has reset the connection
             async with asyncio.timeout(LINGER_S):
                 while left > 0 and not body.is_eof():
                     async with asyncio.timeout(LINGER_IDLE_S):
