@@ -136,6 +136,11 @@ async def test_names_tell(desk: Desk) -> None:
     await desk.publish()
     (told,) = await deeds_of(desk, catalogue.update_name(ALICE, NAME, {"protected": True}))
     assert told == of(Verb.NAME_SETTINGS, None, note="protected")
+    await catalogue.update_name(ALICE, NAME, {"protected": False})
+    newest = (await catalogue.version(ALICE, NAME)).number  # type: ignore[union-attr]
+    for is_protected in (True, False):
+        (told,) = await deeds_of(desk, catalogue.protect_version(ALICE, NAME, newest, is_protected))
+        assert (told.verb, told.name, told.version) == (Verb.NAME_SETTINGS, NAME, newest)
     assert verbs(await deeds_of(desk, catalogue.limit_versions(ALICE, NAME, 1, now, later))) == [Verb.NAME_SETTINGS]
     (told,) = await deeds_of(desk, catalogue.set_name_metadata(ALICE, NAME, "k", 1, 1000))
     assert told == of(Verb.METADATA_SET, None, note="key k")
