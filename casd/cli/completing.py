@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import click
 
 from casd import finding
 from casd.errors import CasdError
+
+if TYPE_CHECKING:
+    import http.client
 
 PATIENCE_S = 1.0  # for each of two questions
 OFFERED = 200
@@ -64,12 +67,10 @@ def _asked(ctx: click.Context, path: str, **query: object) -> dict[str, Any]:
     given = ctx.find_root().params
     try:
         daemon = finding.daemon(given.get("url"), given.get("data"))
-        url = urlsplit(daemon.url)
-        kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-        connection = kind(url.hostname or "", url.port, timeout=PATIENCE_S)
+        connection, base = _connection(daemon.url)
         try:
             headers = {"Authorization": f"Bearer {daemon.token}"} if daemon.token else {}
-            connection.request("GET", f"{url.path.rstrip('/')}{path}?{urlencode(query)}", headers=headers)
+            connection.request("GET", f"{base}{path}?{urlencode(query)}", headers=headers)
             answer = connection.getresponse()
             found = json.loads(answer.read()) if answer.status == 200 else {}
         finally:
@@ -77,3 +78,25 @@ def _asked(ctx: click.Context, path: str, **query: object) -> dict[str, Any]:
     except (CasdError, OSError, ValueError, http.client.HTTPException):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _connection(url: str) -> tuple[http.client.HTTPConnection, str]:
+    """To the daemon at that URL, and what its paths begin with. Raises ValueError."""
+    import http.client
+    import socket
+
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        local = http.client.HTTPConnection("localhost", timeout=PATIENCE_S)
+        local.sock = socket.socket(socket.AF_UNIX)
+        local.sock.settimeout(PATIENCE_S)
+        try:
+            local.sock.connect(parts.path)
+        except OSError:
+            local.close()
+            raise
+        return local, ""
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("this is no address")  # a token goes nowhere else
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    return kind(parts.hostname, parts.port, timeout=PATIENCE_S), parts.path.rstrip("/")

@@ -22,7 +22,9 @@ store; 7 it was, and is repaired; 130 interrupted."""
 
 
 _HINTS = {  # by the code of a daemon's refusal
-    "unauthenticated": "set CASD_TOKEN to a token of that daemon",
+    "unauthenticated": "set CASD_TOKEN to a token of that daemon; of the one on this machine it is found where neither "
+    "--url nor CASD_URL is given",
+    "name-not-found": "`casd ls` shows the names there are; -r goes with a folder of them, --version N with a version",
     "forbidden": "an admin makes a token that may: `casd token create NAME --role ROLE --namespace NS`",
     "namespace-not-found": "`casd namespace ls` lists those that your token may read in; an admin makes one with "
     "`casd namespace create NS`",

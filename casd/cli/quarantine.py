@@ -15,6 +15,7 @@ from casd.cli.text import counted, echo_json, echo_listing, human_size, printabl
 if TYPE_CHECKING:
     from casd.client import Blob, Client, Quarantined
 
+ID_LENGTH = len("f" * 128 + ".20260101T000000.000000Z")
 HEALING = {
     "damaged": "damaged: store its bytes again to heal it",
     "healed": "healed: its bytes were stored again",
@@ -57,10 +58,10 @@ def _size(item: Quarantined) -> str:
 @json_option
 @pass_invocation
 def show(invocation: Invocation, id: str, as_json: bool) -> None:
-    """Show one of them: what was found, and which blobs it hits."""
+    """Show one of them: what was found, and which blobs it hits. Of an ID its beginning is enough."""
 
     async def ask(client: Client) -> tuple[Quarantined, tuple[Blob, ...]]:
-        return await client.operations.quarantined(id)
+        return await client.operations.quarantined(await whole_id(client, id))
 
     item, blobs = invocation.run(ask)
     if as_json:
@@ -81,6 +82,16 @@ def show(invocation: Invocation, id: str, as_json: bool) -> None:
         click.echo(blob_line(blob))
 
 
+async def whole_id(client: Client, begun: str) -> str:
+    """The one id that begins so; the text itself where there is none. Raises UsageError where there are several."""
+    if len(begun) == ID_LENGTH:
+        return begun
+    found = [item.id async for item in client.operations.quarantine() if item.id.startswith(begun)]
+    if len(found) > 1:
+        raise click.UsageError(f"{len(found)} IDs begin with {begun}: give more of it.")
+    return found[0] if found else begun
+
+
 def _fact(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -92,7 +103,7 @@ def _fact(value: object) -> str:
 @json_option
 @pass_invocation
 def purge(invocation: Invocation, ids: tuple[str, ...], healed: bool, force: bool, as_json: bool) -> None:
-    """Delete what is in quarantine, by the IDs that `casd quarantine ls` shows.
+    """Delete what is in quarantine, by the IDs that `casd quarantine ls` shows, or their beginnings.
 
     What belongs to a payload that is still damaged is kept, unless --force insists: a part of its bytes may be right.
     """
@@ -100,7 +111,7 @@ def purge(invocation: Invocation, ids: tuple[str, ...], healed: bool, force: boo
         raise click.UsageError("name IDs, or --healed.")
 
     async def delete(client: Client) -> list[str]:
-        chosen = list(ids)
+        chosen = [await whole_id(client, id) for id in ids]
         if healed:
             chosen += [item.id async for item in client.operations.quarantine() if item.state in ("healed", "unwanted")]
         chosen = list(dict.fromkeys(chosen))

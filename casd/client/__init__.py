@@ -13,6 +13,7 @@ from casd.client.client import Client, NameSettings
 from casd.client.describing import guessed_type, own_filename
 from casd.client.download import Download
 from casd.client.errors import (
+    AddressInvalid,
     BlockDiffers,
     ClientError,
     ConnectionLost,
@@ -44,6 +45,7 @@ from casd.client.values import Blob, Holders, HoldingVersion, NameInfo, Version
 
 __all__ = [
     "Accounts",
+    "AddressInvalid",
     "AuditRow",
     "Blob",
     "BlobMetadata",

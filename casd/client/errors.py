@@ -1,6 +1,6 @@
 """What goes wrong between a client and a daemon. A daemon's own words travel in `Refused`."""
 
-from casd.errors import CasdError
+from casd.errors import CasdError, InvalidInput
 from casd.model import Digest
 
 
@@ -8,6 +8,12 @@ class ClientError(CasdError):
     """The root of all below."""
 
     code = "client-error"
+
+
+class AddressInvalid(ClientError, InvalidInput):
+    """What was given as a daemon's address is none."""
+
+    code = "address-invalid"
 
 
 class Unreachable(ClientError):

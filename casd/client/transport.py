@@ -16,7 +16,15 @@ import aiohttp
 from yarl import URL
 
 from casd import __version__
-from casd.client.errors import ClientError, ConnectionLost, Refused, UnexpectedAnswer, UnknownPath, Unreachable
+from casd.client.errors import (
+    AddressInvalid,
+    ClientError,
+    ConnectionLost,
+    Refused,
+    UnexpectedAnswer,
+    UnknownPath,
+    Unreachable,
+)
 from casd.errors import InvalidInput
 
 READ_BUFFER = 1 << 20  # bytes; aiohttp holds up to twice as much, so one thread hop writes about a MiB
@@ -247,9 +255,9 @@ def _checked_url(text: str) -> str:
         host = None
     if not host or url.scheme not in ("http", "https") or url.query_string or url.fragment:
         kinds = "http://127.0.0.1:8080, or unix:///run/casd.sock"
-        raise ClientError(f"{text!r} is not the address of a daemon; one looks like {kinds}")
+        raise AddressInvalid(f"{text!r} is not the address of a daemon; one looks like {kinds}")
     if url.user or url.password:
-        raise ClientError("the address of a daemon holds no user or password; a token goes beside it")
+        raise AddressInvalid("the address of a daemon holds no user or password; a token goes beside it")
     return str(url).rstrip("/")
 
 

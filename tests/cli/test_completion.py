@@ -1,11 +1,14 @@
 """Completion, in the shells that people use: what Tab offers, and that it never hurts."""
 
 import http.server
+import json
 import os
 import shutil
 import socket
+import socketserver
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -151,3 +154,30 @@ def test_what_answers_otherwise_offers_nothing(words: Offered, liar: str) -> Non
 def test_topics_and_commands_are_offered(words: Offered) -> None:
     assert words("help", "res") == ["resuming", "restore"]
     assert "resuming" in TOPICS
+
+
+def test_a_daemon_on_a_unix_socket_is_asked_there(words: Offered) -> None:
+    class Server(socketserver.ThreadingUnixStreamServer):
+        def get_request(self) -> Any:
+            request, _ = super().get_request()
+            return request, ("unix", 0)
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = json.dumps({"namespaces": ["x"]} if "whoami" in self.path else {"items": [{"name": "it"}]}).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with tempfile.TemporaryDirectory() as short, Server(f"{short}/s", Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            assert words("versions", "i", CASD_URL=f"unix://{short}/s") == ["it"]
+        finally:
+            server.shutdown()
+            thread.join()

@@ -33,6 +33,7 @@ def test_what_is_damaged_is_listed_and_shown(inside: RunInside, damaged: tuple[s
     assert "has 5 of 16 bytes" in shown.out
     assert name in shown.lines[-1]
     assert made(inside, "quarantine", "show", id)["id"] == id
+    assert made(inside, "quarantine", "show", id[:40])["id"] == id  # a beginning that no other has
 
 
 def test_status_tells_of_it(inside: RunInside, damaged: tuple[str, str]) -> None:

@@ -126,7 +126,7 @@ def test_an_empty_path_does_not_mean_the_current_folder() -> None:
 def test_an_address_that_is_none_is_told(url: str) -> None:
     result = CliRunner().invoke(main, ["--url", url, "ls"])
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert "address" in result.stderr
 
 
