@@ -10,6 +10,8 @@ from dataclasses import dataclass
 
 from casd.errors import QuotaExceeded
 
+NEARLY_FULL = 0.9  # of a quota: what an operator wants to hear of before writers are refused
+
 
 @dataclass(frozen=True, slots=True)
 class Use:
@@ -80,10 +82,14 @@ class Claims:
         """The bytes and blobs that are claimed."""
         return self._reserved.get(namespace, (0, 0))
 
-    def near(self, share: float) -> list[Use]:
-        """The namespaces whose use and claims have reached that share of a quota, the fullest first."""
+    def nearly_full(self) -> list[Use]:
+        """The namespaces whose use and claims have nearly reached a quota, the fullest first."""
         full = [(self._fullness(use), use) for use in self._uses.values()]
-        return [use for fullness, use in sorted(full, key=lambda one: (-one[0], one[1].namespace)) if fullness >= share]
+        return [
+            use
+            for fullness, use in sorted(full, key=lambda one: (-one[0], one[1].namespace))
+            if fullness >= NEARLY_FULL
+        ]
 
     def _fullness(self, use: Use) -> float:
         more_bytes, more_blobs = self.reserved(use.namespace)

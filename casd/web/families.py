@@ -57,6 +57,12 @@ FAMILIES = (
     Family(Kind.GAUGE, "casd_connections", "Open connections."),
     Family(Kind.COUNTER, "casd_refused_connections", "Connections that there was no room for."),
     Family(Kind.COUNTER, "casd_displaced_connections", "Idle connections that were closed to make room for others."),
+    Family(Kind.GAUGE, "casd_waiting_requests", "Requests that wait for their turn.", ("queue",)),
+    Family(
+        Kind.COUNTER, "casd_overloaded_requests", "Requests that had no turn in time, or no room to wait.", ("queue",)
+    ),
+    Family(Kind.COUNTER, "casd_rate_limited_requests", "Requests beyond the rate that their token may have."),
+    Family(Kind.GAUGE, "casd_untaken_bytes", "Bytes of answers in memory that clients have not taken yet."),
     Family(Kind.GAUGE, "casd_draining", "1 while the daemon lets its last requests finish."),
     # What is stored
     Family(Kind.GAUGE, "casd_blobs", "Blobs that are stored."),
@@ -76,6 +82,7 @@ FAMILIES = (
     Family(Kind.GAUGE, "casd_open_uploads", "Resumable uploads that are not finished."),
     Family(Kind.GAUGE, "casd_active_uploads", "Those of them that a request has in hand."),
     Family(Kind.GAUGE, "casd_open_upload_bytes", "Bytes of them that are there."),
+    Family(Kind.GAUGE, "casd_full_namespaces", "Namespaces that hold nine tenths of a quota, or more."),
     # The catalogue
     Family(Kind.HISTOGRAM, "casd_commit_seconds", "Time that a commit of the catalogue took."),
     Family(Kind.HISTOGRAM, "casd_commit_operations", "Writes that went into a commit together."),

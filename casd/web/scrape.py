@@ -96,6 +96,7 @@ def by_label(values: Iterable[tuple[str, float]]) -> list[tuple[tuple[str, ...],
 
 def requests_of(metrics: Metrics) -> Figures:
     traffic, moved = metrics.traffic, metrics.moved()
+    queues = (("requests", traffic.requests), ("transfers", traffic.transfers))
     counted: Counter[tuple[str, ...]] = Counter()
     response_s: dict[tuple[str, ...], Distribution] = {}
     for tally in traffic.tallies:
@@ -110,6 +111,8 @@ def requests_of(metrics: Metrics) -> Figures:
         ),
         "casd_received_bytes": by_label((dialect, each.received_bytes) for dialect, each in moved.items()),
         "casd_sent_bytes": by_label((dialect, each.sent_bytes) for dialect, each in moved.items()),
+        "casd_waiting_requests": by_label((name, queue.waiting) for name, queue in queues),
+        "casd_overloaded_requests": by_label((name, queue.refused) for name, queue in queues),
         **plain(
             {
                 "casd_requests_in_flight": len(traffic.busy),
@@ -118,6 +121,8 @@ def requests_of(metrics: Metrics) -> Figures:
                 "casd_connections": len(traffic.connections),
                 "casd_refused_connections": traffic.refused_connections,
                 "casd_displaced_connections": traffic.displaced_connections,
+                "casd_rate_limited_requests": traffic.rates.refused,
+                "casd_untaken_bytes": traffic.stalled_bytes,
                 "casd_draining": traffic.is_draining,
             }
         ),
@@ -151,6 +156,7 @@ async def stored_of(metrics: Metrics) -> Figures:
                 "casd_free_bytes": free_bytes,
                 "casd_reserve_bytes": payloads.reserve_bytes,
                 "casd_announced_bytes": payloads.reserved_bytes,
+                "casd_full_namespaces": len(metrics.store.catalogue.claims.nearly_full()),
                 "casd_open_uploads": counted.uploads.count,
                 "casd_active_uploads": metrics.uploads.active,
                 "casd_open_upload_bytes": counted.uploads.received_bytes,

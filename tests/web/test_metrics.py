@@ -234,7 +234,7 @@ def test_the_alerts_are_rules(promtool: str, tmp_path: Path) -> None:
     done = subprocess.run([promtool, "check", "rules", tmp_path / "rules.yml"], capture_output=True, text=True)
 
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "7 rules found" in done.stdout
+    assert "8 rules found" in done.stdout
 
 
 # -- distributions --------------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ EXPIRING_SHOWN = 100
 
 log = logging.getLogger(__name__)
 
-NEAR = 0.9  # of a quota: what an operator wants to hear of before writers are refused
 QUOTAS_SHOWN = 100
 
 ROOT = f"""casd {__version__}: a content-addressed storage daemon.
@@ -100,7 +99,7 @@ async def status(request: web.Request) -> web.StreamResponse:
 def quotas_json(store: BlobStore) -> list[dict[str, str | int | None]]:
     """Of namespaces that are near a quota or over it, the fullest first."""
     claims, shown = store.catalogue.claims, []
-    for use in claims.near(NEAR)[:QUOTAS_SHOWN]:
+    for use in claims.nearly_full()[:QUOTAS_SHOWN]:
         reserved_bytes, reserved_blobs = claims.reserved(use.namespace)
         shown.append(
             {
