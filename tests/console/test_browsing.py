@@ -27,6 +27,17 @@ def test_names_are_browsed_as_folders(writer: Tab, us: Party) -> None:
     assert writer.css(".trail li").texts() == ["Namespaces", us.namespace, "photos", "old", "b.png"]
 
 
+def test_blobs_without_a_name_are_listed_too(writer: Tab, us: Party) -> None:
+    us.add(b"nameless")
+    us.publish("named")
+    writer.open(f"#/ns/{us.namespace}/")
+
+    writer.role("link", "All blobs").click()
+    writer.role("heading", "Blobs").wait()
+
+    assert [row.splitlines()[1] for row in writer.css(".row").texts()] == ["no name", "version 1"]
+
+
 def test_typing_narrows_a_folder(writer: Tab, us: Party) -> None:
     for name in ("alpha", "beta", "beton"):
         us.publish(name)

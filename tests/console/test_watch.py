@@ -53,7 +53,7 @@ def test_who_is_no_admin_is_not_led_there(writer: Tab) -> None:
 def test_upkeep_tells_what_it_would_do_and_does_it(admin: Tab, us: Party) -> None:
     admin.open("#/watch/upkeep")
 
-    admin.role("button", "Collect now").click()
+    admin.role("button", "Collect garbage").click()
     assert "It would do this now" in admin.css("dialog .effect").told()
     admin.css("dialog").role("button", "Collect now").click()
     admin.css("dialog").wait("detached")
@@ -113,6 +113,14 @@ def test_the_audit_tells_who_did_what_and_is_narrowed_and_saved(admin: Tab, us: 
     assert (name, [entry["action"] for entry in saved]) == ("casd-audit.jsonl", ["name.hide", "name.publish"])
 
 
+def test_what_is_asked_wrongly_is_told_below_the_question(admin: Tab) -> None:
+    admin.expected.append("400 (Bad Request)")
+    admin.open("#/watch/audit?blob=nonsense")
+
+    admin.css("main .failure").wait()
+    assert admin.label("Blob").do("inputValue") == "nonsense"
+
+
 def test_a_token_is_made_shown_once_and_revoked(admin: Tab, us: Party) -> None:
     name = f"node of {us.namespace}"
     admin.role("link", "Access").click()
@@ -123,6 +131,7 @@ def test_a_token_is_made_shown_once_and_revoked(admin: Tab, us: Party) -> None:
     admin.role("button", "Make it").click()
 
     secret = admin.css("dialog .copyable code").told()
+    admin.key("Escape")  # which would lose it
     with Wire(us.daemon, secret) as node:
         assert node.ask("GET", "/v1/whoami").json["role"] == "reader"
         admin.role("button", "I have it").click()
@@ -144,7 +153,7 @@ def test_a_namespace_is_given_a_quota(admin: Tab, us: Party) -> None:
     admin.label("Quota, bytes").fill("4")
     admin.label("Unit").do("selectOption", "MiB")
     admin.label("Versions that a name keeps").fill("2")
-    admin.role("button", "Keep", exact=True).click()
+    admin.role("button", "Save", exact=True).click()
     admin.css("dialog").wait("detached")
     row.css(".quota").wait()
 

@@ -5,6 +5,7 @@ import { Api } from "./lib/api.js"
 import { session } from "./lib/session.js"
 import { explain, Problem } from "./lib/problems.js"
 import { signIn } from "./lib/signin.js"
+import { remembered } from "./drop/remembered.js"
 
 /** @param {{ title: string, wayOut: string } | null} [trouble] */
 function askForToken(trouble = null) {
@@ -27,6 +28,7 @@ function open(token, me) {
   })
   const shell = new Shell(api, me, () => {
     shell.close()
+    remembered.forget()
     location.hash = "#/"
     askForToken()
   })

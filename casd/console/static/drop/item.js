@@ -163,7 +163,10 @@ export class Item {
         this.element.classList.add("waiting")
         fill(this.#state, "The connection is lost. It goes on by itself when it is back.")
       },
-      onRefused: (error) => this.#fail(error, () => this.#showAbsent()),
+      onRefused: (error) => {
+        remembered.remove(this.#sha512)
+        this.#fail(error, () => this.#showAbsent())
+      },
     })
     const going = () => {
       this.element.classList.remove("waiting")

@@ -17,6 +17,10 @@ export const remembered = {
   add(begun) {
     keep([...without(begun.sha512), begun])
   },
+  /** Nobody who signs in next is told of them. */
+  forget() {
+    sessionStorage.removeItem(KEY)
+  },
   /** @param {string} sha512 */
   remove(sha512) {
     keep(without(sha512))

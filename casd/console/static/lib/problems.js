@@ -18,7 +18,7 @@ export class Unreachable extends Error {}
 const WORDS = {
   unreachable: ["The daemon does not answer", "Look whether it runs, and whether this machine is connected. This page tries again when you ask it to."],
   unauthenticated: ["This token is not good here", "Tokens end, and can be revoked. Ask an admin for a new one, and sign in with it."],
-  forbidden: ["Your token may not do this", "It wants a token of a larger role. An admin makes one: casd token create NAME --role writer."],
+  forbidden: ["Your token may not do this", "It wants a larger role, which the daemon names below. An admin makes a token of it: casd token create NAME --role ROLE --namespace NAMESPACE."],
   "invalid-input": ["The daemon does not take this", "It says why below. Change it, and try again."],
   "namespace-not-found": ["There is no such namespace for you", "It does not exist, or your token is not of it. An admin can make a token for it."],
   "name-not-found": ["There is nothing under this name", "It was purged, renamed, or never stored. Its folder shows what is there."],

@@ -13,6 +13,7 @@ export const ROUTES = [
   { path: "/", load: () => import("../pages/namespaces.js"), nav: "Browse" },
   { path: "/ns/:namespace/*prefix", load: () => import("../pages/folder.js") },
   { path: "/name/:namespace/*name", load: () => import("../pages/name.js") },
+  { path: "/blobs/:namespace", load: () => import("../pages/blobs.js") },
   { path: "/blob/:uuid", load: () => import("../pages/blob.js") },
   { path: "/find", load: () => import("../pages/find.js"), nav: "Find" },
   { path: "/find/*query", load: () => import("../pages/find.js") },
@@ -78,6 +79,8 @@ export const link = {
     `#/name/${encodeURIComponent(namespace)}/${encoded(name)}${version === undefined ? "" : `?version=${version}`}`,
   /** @param {string} uuid */
   blob: (uuid) => `#/blob/${encodeURIComponent(uuid)}`,
+  /** @param {string} namespace */
+  blobs: (namespace) => `#/blobs/${encodeURIComponent(namespace)}`,
   /** @param {string} query */
   find: (query) => `#/find/${encoded(query)}`,
 }

@@ -59,7 +59,7 @@ export class Shell {
   /** @param {() => void} signOut */
   #bar(signOut) {
     const { me } = this.app
-    const search = h("input", { type: "search", name: "q", placeholder: "Name, checksum or UUID", "aria-label": "Find by name, checksum or UUID", "aria-keyshortcuts": "/", autocomplete: "off", spellcheck: "false" })
+    const search = h("input", { type: "search", name: "q", placeholder: "Name from its start, checksum or UUID", "aria-label": "Find by name, checksum or UUID", "aria-keyshortcuts": "/", autocomplete: "off", spellcheck: "false" })
     const find = (/** @type {Event} */ event) => {
       event.preventDefault()
       if (search.value.trim()) this.app.go(link.find(search.value.trim()))
@@ -73,7 +73,7 @@ export class Shell {
         h("a", { class: "brand", href: "#/" }, mark(), "casd"),
         h("nav", { "aria-label": "Pages" }, entries.map((route) => h("a", { href: `#${route.path}`, "data-nav": route.path }, route.nav))),
         h("form", { class: "search", role: "search", onsubmit: find }, icon("search"), search, h("kbd", { "aria-hidden": "true" }, "/")),
-        h("div", { class: "who" }, button("Upload", { icon: "upload", onclick: () => this.app.tray.choose() }), h("span", { class: "name", title: `Namespaces: ${me.namespaces.join(", ")}` }, me.name, badge(me.role)), button("Sign out", { kind: "quiet", onclick: signOut })),
+        h("div", { class: "who" }, button(this.app.mayWrite() ? "Upload" : "Is it here?", { icon: this.app.mayWrite() ? "upload" : "search", onclick: () => this.app.tray.choose() }), h("span", { class: "name", title: `Namespaces: ${me.namespaces.join(", ")}` }, me.name, badge(me.role)), button("Sign out", { kind: "quiet", onclick: signOut })),
       ),
     ]
   }

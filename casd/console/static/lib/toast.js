@@ -10,8 +10,9 @@ export class Toasts {
     this.element = h("div", { class: "toasts", role: "status", "aria-live": "polite" })
   }
 
-  /** @param {string} text @param {{ label: string, onclick: () => void }} [action] */
+  /** The words before it go: what they offered may not be true any more. @param {string} text @param {{ label: string, onclick: () => void }} [action] */
   say(text, action) {
+    for (const older of this.element.querySelectorAll(".toast:not(.bad)")) older.remove()
     const toast = h("div", { class: "toast" }, h("span", null, text))
     const end = () => toast.remove()
     if (action) toast.append(button(action.label, { kind: "quiet", onclick: () => (end(), action.onclick()) }))

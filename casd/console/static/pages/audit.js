@@ -44,7 +44,7 @@ export async function render(app, params, signal) {
     rows.append(h("section", { class: "panel" }, table("Audit", ["When", "Who", "What", "Which", "Result", "From"], page.items.map(cells))), foot)
     return undefined
   }
-  await show(null)
+  await show(null).catch((error) => signal.aborted || fill(rows, failure(error)))
   fill(place, rows)
   const actions = h("div", { class: "actions" }, button("Save as JSON lines", { icon: "download", onclick: told(app, () => save(app, query)) }))
   form.addEventListener("submit", (event) => {
@@ -59,7 +59,7 @@ export async function render(app, params, signal) {
 function filters(params) {
   const choose = (/** @type {string} */ name, /** @type {[string, string, ...any[]][]} */ all, /** @type {string} */ chosen) =>
     h("select", { name }, all.map(([value, label]) => h("option", { value, selected: value === chosen }, label)))
-  const text = (/** @type {string} */ name, /** @type {string} */ placeholder) => h("input", { name, value: params[name] ?? "", placeholder, autocomplete: "off", spellcheck: "false" })
+  const text = (/** @type {string} */ name, /** @type {string} */ placeholder, /** @type {string} */ pattern = "") => h("input", { name, pattern: pattern || null, value: params[name] ?? "", placeholder, autocomplete: "off", spellcheck: "false" })
   return h(
     "form",
     { class: "filters", role: "search", "aria-label": "Audit" },
@@ -68,7 +68,7 @@ function filters(params) {
     field("Who", text("principal", "a token's name")),
     field("Namespace", text("namespace", "default")),
     field("Name", text("name", "images/debian.qcow2")),
-    field("Blob", text("blob", "a UUID")),
+    field("Blob", text("blob", "a UUID", "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")),
     button("Show", { type: "submit", kind: "primary" }),
   )
 }

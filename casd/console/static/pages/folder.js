@@ -11,7 +11,8 @@ import { badge, button, empty } from "../lib/widgets.js"
 const PAUSE_MS = 180 // after the last key, before it is asked for
 
 /** @param {import("../lib/shell.js").App} app @param {{ namespace: string, prefix: string }} params @param {AbortSignal} signal */
-export async function render(app, { namespace, prefix }, signal) {
+export async function render(app, { namespace, prefix: path }, signal) {
+  const prefix = path && !path.endsWith("/") ? `${path}/` : path
   const place = h("div", null)
   const show = async (/** @type {string} */ start, /** @type {AbortSignal} */ until) => {
     fill(place, await entries(app, namespace, prefix, start, until))
@@ -34,7 +35,7 @@ export async function render(app, { namespace, prefix }, signal) {
   return {
     title,
     crumbs: crumbs(namespace, prefix),
-    body: [h("div", { class: "title" }, h("h1", null, title), h("div", { class: "actions" }, h("div", { class: "filter" }, icon("search"), filter), upload)), place],
+    body: [h("div", { class: "title" }, h("h1", null, title), h("div", { class: "actions" }, h("div", { class: "filter" }, icon("search"), filter), upload)), place, !prefix && h("p", { class: "hint" }, h("a", { href: link.blobs(namespace) }, "All blobs of this namespace"), ", those without a name too.")],
   }
 }
 

@@ -75,7 +75,7 @@ function heading({ app, namespace, name, items, info, latest }, chosen) {
       { class: "actions" },
       chosen?.blob && button("Download", { icon: "download", kind: "primary", onclick: told(app, () => download(app, path)) }),
       app.mayDelete() && button(info.protected ? "Lift protection" : "Protect", { icon: "lock", onclick: told(app, protection) }),
-      app.mayDelete() && !latest.deleted && button("Delete", { icon: "trash", onclick: remove, disabled: info.protected }),
+      app.mayDelete() && !latest.deleted && button("Delete", { icon: "trash", onclick: remove, disabled: info.protected, title: info.protected ? "It is protected: lift the protection first" : undefined }),
       app.mayDelete() && latest.deleted && button("Delete for good", { icon: "trash", onclick: purge, disabled: info.protected }),
     ),
   )

@@ -49,7 +49,7 @@ function quota({ name, quota_bytes: bytes, quota_blobs: blobs, used_bytes: used,
   const bar = progressBar(`Quota of ${name}: how much is used`)
   bar.set(part)
   const limits = [bytes !== null && sizeText(bytes), blobs !== null && counted(blobs, "blob")].filter(Boolean).join(", ")
-  return h("div", { class: `quota ${part >= NEAR ? "near" : ""}` }, bar.element, h("span", { class: "hint" }, `${Math.round(part * 100)} % of ${limits}`))
+  return h("div", { class: `quota ${part >= NEAR ? "near" : ""}` }, bar.element, h("span", { class: "hint" }, part > 1 ? `over its quota of ${limits}` : `${Math.floor(part * 100)} % of ${limits}`))
 }
 
 /** @param {App} app */
@@ -90,7 +90,7 @@ async function change(app, one) {
       readers: readers.value.split(",").map((/** @type {string} */ reader) => reader.trim()).filter(Boolean),
       anonymous_read: open.checked,
     })
-  if (!(await ask({ title: `Rules of ${one.name}`, body, confirm: "Keep", act }))) return
+  if (!(await ask({ title: `Rules of ${one.name}`, body, confirm: "Save", act }))) return
   app.toasts.say(`The rules of ${one.name} are changed.`)
   app.reload()
 }

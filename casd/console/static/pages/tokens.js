@@ -69,7 +69,7 @@ async function create(app) {
     field("Name", name, "Who or what it is for; it stands in the log and in the audit."),
     field("Role", role),
     field("Namespaces", namespaces, "With commas between. The first is its home; one that is not there is made."),
-    field("It is good", life),
+    field("Valid", life),
   ]
   let made = /** @type {any} */ (null)
   const act = async () => {
@@ -103,6 +103,6 @@ async function revoke(app, token) {
 /** The only time that a secret is seen. @param {App} app @param {any} made @param {string} title */
 async function show(app, made, title) {
   const body = [h("p", null, "This is shown once: nobody keeps it, not even the daemon. Put it where it is needed now."), copyable("secret", made.token)]
-  await ask({ title, body, confirm: "I have it", act: async () => undefined })
+  await ask({ title, body, confirm: "I have it", only: true, act: async () => undefined })
   app.reload()
 }

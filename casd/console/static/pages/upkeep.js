@@ -39,7 +39,7 @@ export async function render(app, _, signal) {
 /** @param {import("../lib/shell.js").App} app @param {Task} task @param {any} run @param {() => void} onBegun */
 function card(app, task, run, onBegun) {
   const isRunning = Boolean(run && !run.ended_at)
-  const actions = [isRunning ? badge("running", "ok") : button(task.act, { onclick: () => begin(app, task, onBegun), disabled: isRunning })]
+  const actions = [isRunning ? badge("running", "ok") : button(`${task.title} …`, { title: task.previews ? "Shows first what it would do" : undefined, onclick: () => begin(app, task, onBegun), disabled: isRunning })]
   return panel(task.title, actions, h("p", { class: "hint" }, task.about), run ? outcome(run) : h("p", { class: "hint" }, "It has not run since the daemon started."))
 }
 

@@ -87,7 +87,7 @@ function tile(term, value, more, kind) {
 /** The same ones in the same order whatever the samples hold. @param {any} samples @returns {Picture[]} */
 function pictures({ series, interval_s: interval }) {
   const line = (/** @type {string} */ label, /** @type {string} */ key) => ({ label, values: series[key] ?? [] })
-  const perSecond = (/** @type {string} */ kind) => byDialect(series, kind, (value) => value / interval)
+  const perSecond = (/** @type {string} */ kind) => byDialect(series, kind, (value) => Math.round(value / interval))
   return [
     { title: "Bytes stored", about: "Logical bytes count each blob, physical ones what the disk holds.", format: sizeText, lines: [line("logical", "logical_bytes"), line("physical", "physical_bytes")] },
     { title: "Disk", about: "What is free, and the reserve that uploads may not touch.", format: sizeText, lines: [line("free", "free_bytes"), line("reserve", "reserve_bytes")] },

@@ -7,6 +7,7 @@ import { trusted } from "../lib/trusted.js"
 const HEIGHT = 190
 const FEW = 20 // points: a line through fewer is hard to see
 const POWERS = Array.from({ length: 60 }, (_, power) => 2 ** power) // steps of an axis of bytes
+const STEPS_S = [60, 120, 300, 600, 1800, 3600, 7200, 10800, 21600] // of the axis of time
 const PALETTE = 6 // --series-1 to --series-6 in watch.css
 
 /** @type {Promise<any> | undefined} */
@@ -94,7 +95,7 @@ function options({ lines, format }, width) {
     padding: [8, 20, 0, 0],
     cursor: { sync: { key: "watch" }, drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (/** @type {any} */ _, /** @type {number} */ __, /** @type {number} */ top) => [0, top > 0 ? top * 1.1 : 1] } },
-    axes: [{ ...axis, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(clock) }, { ...axis, size: 72, incrs: format === sizeText ? POWERS : undefined, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(format) }],
+    axes: [{ ...axis, incrs: STEPS_S, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(clock) }, { ...axis, size: 72, incrs: format === sizeText ? POWERS : undefined, values: (/** @type {any} */ _, /** @type {number[]} */ at) => at.map(format) }],
     series: [{ value: (/** @type {any} */ _, /** @type {number | null} */ at) => (at == null ? "–" : clock(at)) }, ...lines.map((line, at) => ({
       label: line.label,
       stroke: colour(`--series-${(at % PALETTE) + 1}`),
