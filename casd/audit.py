@@ -9,7 +9,8 @@ it into some forty signatures, each a place to forget it or to pass on a wrong o
 No secret, no signature and no query ever belongs into a row.
 """
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -153,6 +154,17 @@ class Touched(set[object]):
     ) -> None:
         """The audit log has this in the transaction that is under way."""
         self.deeds.append(Deed(verb, namespace, name, version, blob, subject, note and note[:NOTE_LIMIT]))
+
+
+def changes_told(changes: Mapping[str, object]) -> str:
+    """Settings, each with its new value if that is a number or a switch: texts and metadata may hold a secret."""
+    return ", ".join(_change_told(key, changes[key]) for key in sorted(changes))
+
+
+def _change_told(key: str, value: object) -> str:
+    if key == "protected":
+        return "protected" if value else "unprotected"
+    return f"{key}={json.dumps(value)}" if value is None or isinstance(value, (bool, int)) else key
 
 
 # -- who acts -----------------------------------------------------------------------------------------------------

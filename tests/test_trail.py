@@ -1,6 +1,7 @@
 """What is told later: repeats are counted, and nobody fills the disk by being refused."""
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,24 @@ async def test_repeats_become_one_row_with_a_count(catalogue: SqliteCatalogue) -
     ]
 
     assert found == [("other", None, 1), ("ci", "a", 3)]
+
+
+async def test_what_waited_is_told_with_its_own_time(catalogue: SqliteCatalogue) -> None:
+    clock = Clock()
+    trail = Trail(catalogue, clock)
+    trail.denied(Deed(Verb.ACCESS_DENIED, subject="PUT /x"), "forbidden")
+    refused_at = clock()
+    clock.move(seconds=6)
+    await trail.done(Deed(Verb.UPKEEP_RUN))
+    clock.move(seconds=6)
+    await trail.flush()
+
+    found = [(entry.told.deed.verb, entry.told.at) for entry in await entries(catalogue)]
+
+    assert found == [
+        (Verb.UPKEEP_RUN, refused_at + timedelta(seconds=6)),
+        (Verb.ACCESS_DENIED, refused_at),
+    ]
 
 
 async def test_who_is_refused_in_ever_new_ways_is_only_counted_in_the_end(catalogue: SqliteCatalogue) -> None:

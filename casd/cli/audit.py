@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from casd.client import AuditRow, Client
 
 FOLLOW_S = 2.0
+OVERLAP = timedelta(seconds=2)  # a refusal is written a moment after a change that came after it
 
 
 @click.command(short_help="Show who did what (role admin).")
@@ -65,10 +67,13 @@ def audit(
         if as_json:
             await echo_listing(row.json async for row in newest(client, only, most))
             return
-        last = echo_rows([row async for row in newest(client, only, most)], as_lines)
+        shown = [row async for row in newest(client, only, most)]
+        echo_rows(shown, as_lines)
         while follow:
             await asyncio.sleep(FOLLOW_S)
-            last = echo_rows(await newer(client, only, last), as_lines) or last
+            rows = await newer(client, only, shown)
+            echo_rows(rows, as_lines)
+            shown = recent(rows + shown)
 
     invocation.run(show)
 
@@ -82,18 +87,26 @@ async def newest(client: Client, only: dict[str, Any], most: int | None) -> Asyn
         yield row
 
 
-async def newer(client: Client, only: dict[str, Any], last: AuditRow | None) -> list[AuditRow]:
-    """What came since, newest first."""
-    if last is not None:
-        only = only | {"since": last.at}
-    return [row async for row in client.operations.audit(**only) if last is None or row.id > last.id]
+async def newer(client: Client, only: dict[str, Any], shown: list[AuditRow]) -> list[AuditRow]:
+    """What came since those were shown, newest first."""
+    known = {row.id for row in shown}
+    if shown:
+        # Of what is older than the first that was shown nothing is new: it was not asked for.
+        only = only | {"since": max(shown[0].at - OVERLAP, shown[-1].at)}
+    return [row async for row in client.operations.audit(**only) if row.id not in known]
 
 
-def echo_rows(rows: list[AuditRow], as_lines: bool) -> AuditRow | None:
-    """Print them, the newest last, and return that."""
+def recent(shown: list[AuditRow]) -> list[AuditRow]:
+    """Those among which another may still come, newest first, and one more."""
+    shown = sorted(shown, key=lambda row: row.id, reverse=True)
+    old = [at for at, row in enumerate(shown) if row.at < shown[0].at - OVERLAP]
+    return shown[: old[0] + 1] if old else shown
+
+
+def echo_rows(rows: list[AuditRow], as_lines: bool) -> None:
+    """Print them, the newest last."""
     for row in reversed(rows):
         click.echo(json_line(row.json) if as_lines else line(row))
-    return rows[0] if rows else None
 
 
 def line(row: AuditRow) -> str:
@@ -102,4 +115,13 @@ def line(row: AuditRow) -> str:
     about = f"  ({printable(row.note)})" if row.note else ""
     where = printable(row.address or "-")
     who, target = printable(row.principal), printable(row.target or "-")
+    if row.result != "done":  # the target is the route that was asked
+        target += f"  {printable(thing)}" if (thing := thing_of(row)) else ""
     return f"{utc(row.at)}  {where:<15}  {who:<12}  {row.action}{times}  {target}{ended}{about}"
+
+
+def thing_of(row: AuditRow) -> str | None:
+    """What a request was about."""
+    if row.name is not None:
+        return f"{row.namespace}/{row.name}"
+    return f"blob {row.blob}" if row.blob is not None else row.namespace

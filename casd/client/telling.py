@@ -22,6 +22,9 @@ class AuditRow:
     principal: str
     action: str
     target: str | None
+    namespace: str | None
+    name: str | None
+    blob: UUID | None
     address: str | None
     result: str  # done, denied or failed
     code: str | None
@@ -67,6 +70,9 @@ def _row(answer: Any) -> AuditRow:
         principal=answer["principal"],
         action=answer["action"],
         target=answer["target"],
+        namespace=answer["namespace"],
+        name=answer["name"],
+        blob=None if answer["blob"] is None else UUID(answer["blob"]),
         address=answer["address"],
         result=answer["result"],
         code=answer["code"],

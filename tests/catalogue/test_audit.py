@@ -5,6 +5,7 @@ import inspect
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -134,13 +135,18 @@ async def test_names_tell(desk: Desk) -> None:
     assert second is not None
     assert verbs(await deeds_of(desk, catalogue.withdraw(second.uuid, None, now, later))) == [Verb.VERSION_REMOVE]
     await desk.publish()
-    (told,) = await deeds_of(desk, catalogue.update_name(ALICE, NAME, {"protected": True}))
-    assert told == of(Verb.NAME_SETTINGS, None, note="protected")
-    await catalogue.update_name(ALICE, NAME, {"protected": False})
+    for is_protected, note in ((True, "protected"), (False, "unprotected")):
+        (told,) = await deeds_of(desk, catalogue.update_name(ALICE, NAME, {"protected": is_protected}))
+        assert told == of(Verb.NAME_SETTINGS, None, note=note)
+    secrets = {"source_url": "https://x/?key=geheim", "metadata": {"k": "geheim"}}  # never their values
+    (told,) = await deeds_of(
+        desk, catalogue.update_name(ALICE, NAME, {"shared": True, "keep_versions": None} | secrets)
+    )
+    assert told == of(Verb.NAME_SETTINGS, None, note="keep_versions=null, metadata, shared=true, source_url")
     newest = (await catalogue.version(ALICE, NAME)).number  # type: ignore[union-attr]
-    for is_protected in (True, False):
+    for is_protected, note in ((True, "protected"), (False, "unprotected")):
         (told,) = await deeds_of(desk, catalogue.protect_version(ALICE, NAME, newest, is_protected))
-        assert (told.verb, told.name, told.version) == (Verb.NAME_SETTINGS, NAME, newest)
+        assert told == of(Verb.NAME_SETTINGS, newest, note=note)
     assert verbs(await deeds_of(desk, catalogue.limit_versions(ALICE, NAME, 1, now, later))) == [Verb.NAME_SETTINGS]
     (told,) = await deeds_of(desk, catalogue.set_name_metadata(ALICE, NAME, "k", 1, 1000))
     assert told == of(Verb.METADATA_SET, None, note="key k")
@@ -160,8 +166,8 @@ async def test_accounts_and_keys_tell(desk: Desk) -> None:
         Deed(Verb.NAMESPACE_SET, "new", note="made")
     ]
     assert await deeds_of(desk, catalogue.ensure_namespace("new", now)) == []
-    (told,) = await deeds_of(desk, catalogue.update_namespace("new", {"quota_bytes": 7}, now))
-    assert told == Deed(Verb.NAMESPACE_SET, "new", note="quota_bytes")
+    (told,) = await deeds_of(desk, catalogue.update_namespace("new", {"quota_bytes": 7, "readers": ["x"]}, now))
+    assert told == Deed(Verb.NAMESPACE_SET, "new", note="quota_bytes=7, readers")
     (told,) = await deeds_of(desk, token(desk))
     assert (told.verb, told.note) == (Verb.TOKEN_CREATE, f"node: reader of {ALICE}")
     assert told.subject is not None
@@ -307,6 +313,28 @@ async def test_rows_never_run_backwards(desk: Desk) -> None:
     found = [entry.id for entry in await entries(desk)]
 
     assert found == sorted(set(found), reverse=True)
+
+
+async def test_what_is_told_late_stands_at_its_own_time(desk: Desk) -> None:
+    await desk.add()
+    before = await entries(desk)
+    refused = Told(NOW, CI, Deed(Verb.ACCESS_DENIED), Result.DENIED, "forbidden")
+    later = [replace(refused, at=NOW + timedelta(seconds=1)) for _ in range(3)]
+    desk.clock.move(seconds=2)
+    await desk.add()
+    await desk.catalogue.record([refused, *later])
+    await desk.catalogue.record(later[:1])
+
+    found = await entries(desk)
+
+    late = [entry.told.at - NOW for entry in found if entry.told.result is Result.DENIED]
+    assert found[0].told.at >= NOW + timedelta(seconds=2)
+    assert late == [
+        *(timedelta(seconds=1, microseconds=taken) for taken in (3, 2, 1, 0)),
+        timedelta(microseconds=len(before)),  # those are at NOW, and just after it
+    ]
+    assert await every_page(lambda limit, after: desk.catalogue.audit(ALL, limit, after)) == found
+    assert await desk.catalogue.forget_audit(NOW + timedelta(seconds=2), 100) == len(before) + 5
 
 
 # -- append-only --------------------------------------------------------------------------------------------------

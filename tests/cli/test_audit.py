@@ -2,11 +2,17 @@
 
 import json
 import re
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from casd.cli.audit import OVERLAP, newer, recent
+from casd.client import AuditRow
 from tests.cli.conftest import RunInside, made
 
 
@@ -53,6 +59,63 @@ def test_refusals_are_told_with_their_reason(inside: RunInside, namespace: str) 
     ran = inside("audit", "--principal", f"of {namespace}")
 
     assert any("access.denied" in line and line.endswith("denied: forbidden") for line in ran.lines)
+
+
+def test_refusals_say_what_was_asked_for(inside: RunInside, namespace: str) -> None:
+    blob = str(uuid4())
+    for name in ("zz1", "zz2"):
+        assert inside("rm", name, "--namespace", namespace).code == 3
+    assert inside("rm", blob).code == 3
+
+    lines = inside("audit", "--namespace", namespace, "--action", "access.denied").lines
+    (of_blob,) = inside("audit", "--blob", blob).lines
+
+    asked = "DELETE /v1/names/{namespace}/{name}"
+    assert [line.partition("  access.denied  ")[2] for line in lines] == [
+        f"{asked}  {namespace}/{name}  denied: name-not-found" for name in ("zz1", "zz2")
+    ]
+    assert of_blob.endswith(f"access.denied  DELETE /v1/blobs/{{uuid}}  blob {blob}  denied: blob-not-found")
+
+
+def test_protecting_and_unprotecting_look_different(inside: RunInside, namespace: str) -> None:
+    assert inside("put", __file__, "one", "--namespace", namespace).code == 0
+    for command in ("protect", "unprotect"):
+        for what in ("one", "one@1"):
+            assert inside(command, what, "--namespace", namespace).code == 0
+
+    lines = inside("audit", "--namespace", namespace, "--action", "name.settings").lines
+
+    assert [line.partition(f"{namespace}/")[2] for line in lines] == [
+        *("one  (protected)", "one@1  (protected)", "one  (unprotected)", "one@1  (unprotected)")
+    ]
+
+
+def row(microseconds: int) -> AuditRow:
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(microseconds=microseconds)
+    about = dict.fromkeys(("target", "namespace", "name", "blob", "address", "code", "note"))
+    return AuditRow(id=microseconds, at=at, principal="ci", action="x", result="done", count=1, json={}, **about)
+
+
+async def test_following_shows_each_row_once_even_one_that_is_told_late() -> None:
+    asked: list[datetime | None] = []
+    there = [row(9_000_000), row(5_000_000), row(1_000_000)]
+
+    async def answered(since: datetime | None = None) -> AsyncIterator[AuditRow]:
+        asked.append(since)
+        for one in sorted(there, key=lambda row: row.id, reverse=True):
+            if since is None or one.at >= since:
+                yield one
+
+    client: Any = SimpleNamespace(operations=SimpleNamespace(audit=answered))
+    shown = await newer(client, {}, [])
+    there += [row(8_999_999), row(9_000_001)]
+    rows = await newer(client, {}, recent(shown))
+
+    assert shown == [row(9_000_000), row(5_000_000), row(1_000_000)]
+    assert rows == [row(9_000_001), row(8_999_999)]
+    assert recent(rows + shown) == [row(9_000_001), row(9_000_000), row(8_999_999), row(5_000_000)]
+    assert await newer(client, {}, recent(rows + shown)) == []
+    assert asked[1] == row(9_000_000).at - OVERLAP
 
 
 def test_what_cannot_be_asked_is_said(inside: RunInside) -> None:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping
 from uuid import UUID
 
-from casd.audit import Touched, Verb
+from casd.audit import Touched, Verb, changes_told
 from casd.catalogue.sqlite import quotas
 from casd.catalogue.sqlite.rows import Row, changes_of, micros, micros_or_none, namespace_id, time_of, token_of
 from casd.catalogue.sqlite.writer import EVERYTHING
@@ -72,7 +72,7 @@ def update_namespace(
         db.execute("DELETE FROM namespace_reader WHERE namespace_id = ?", (id,))
         db.executemany("INSERT INTO namespace_reader VALUES (?, ?)", [(id, reader) for reader in set(readers)])
     if changes:
-        touched.tell(Verb.NAMESPACE_SET, namespace=name, note=", ".join(sorted(changes)))
+        touched.tell(Verb.NAMESPACE_SET, namespace=name, note=changes_told(changes))
 
 
 def add_token(db: sqlite3.Connection, touched: Touched, token: Token, secret_hash: bytes) -> None:

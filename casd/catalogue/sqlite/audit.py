@@ -1,5 +1,8 @@
 """The audit log's rows: written with the change they tell of, read newest first, removed by age.
 
+A change's row is newer than all that are there, whatever the clock says. What is told later (`record`) stands at its
+own time among them; where that is taken, at the next free microsecond.
+
 `Teller` is what the writer asks; the rest are statements. A filter is one range of one index: which one is said here,
 because SQLite would guess, and all other conditions are judged row by row on the way.
 """
@@ -18,9 +21,11 @@ COLUMNS = """at, principal, token, role, address, dialect, request_id, action, n
  result, code, count, note"""
 INSERT = f"""
 INSERT INTO audit ({COLUMNS}) VALUES (
-  max(:at, coalesce((SELECT max(at) FROM audit), 0) + 1), :principal, :token, :role, :address, :dialect, :request_id,
+  :at, :principal, :token, :role, :address, :dialect, :request_id,
   :action, :namespace, :name, :version, :blob, :subject, :result, :code, :count, :note)
 """
+SELECT_NEXT = "SELECT max(:at, coalesce((SELECT max(at) FROM audit), 0) + 1)"
+SELECT_IS_TAKEN = "SELECT EXISTS (SELECT 1 FROM audit WHERE at = :at)"
 DELETE_OLD = """
 DELETE FROM audit WHERE at IN (
   SELECT at FROM audit WHERE at < :before AND at < (SELECT max(at) FROM audit) ORDER BY at LIMIT :limit)
@@ -51,15 +56,16 @@ class Teller:
     def write(self, db: sqlite3.Connection, stamp: Stamp, deeds: Sequence[Deed]) -> None:
         """Within the operation's transaction."""
         for deed in deeds:
-            insert(db, Told(stamp.at, stamp.actor, deed))
+            (at,) = db.execute(SELECT_NEXT, {"at": micros(stamp.at)}).fetchone()
+            insert(db, at, Told(stamp.at, stamp.actor, deed))
 
 
-def insert(db: sqlite3.Connection, told: Told) -> None:
+def insert(db: sqlite3.Connection, at: int, told: Told) -> None:
     who, deed = told.actor, told.deed
     db.execute(
         INSERT,
         {
-            "at": micros(told.at),
+            "at": at,
             "principal": who.principal,
             "token": who.token.bytes if who.token else None,
             "role": who.role,
@@ -81,8 +87,14 @@ def insert(db: sqlite3.Connection, told: Told) -> None:
 
 
 def record(db: sqlite3.Connection, touched: Touched, told: Sequence[Told]) -> None:
+    """Each at its own time, though later ones are there."""
+    wanted = at = -1
     for one in told:
-        insert(db, one)
+        # Of many at one time each goes on where the last one was put.
+        wanted, at = micros(one.at), at + 1 if micros(one.at) == wanted else micros(one.at)
+        while db.execute(SELECT_IS_TAKEN, {"at": at}).fetchone()[0]:
+            at += 1
+        insert(db, at, one)
 
 
 def forget(db: sqlite3.Connection, touched: Touched, before: int, limit: int) -> int:

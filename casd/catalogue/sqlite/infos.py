@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Mapping
 
-from casd.audit import Touched, Verb
+from casd.audit import Touched, Verb, changes_told
 from casd.catalogue.sqlite.blobs import check_added
 from casd.catalogue.sqlite.names import id_of, newest, retain, settle
 from casd.catalogue.sqlite.protection import check_versions
@@ -51,7 +51,7 @@ def update(
             "INSERT INTO name_metadata (name_id, key, value) VALUES (?, ?, ?)",
             [(name_id, key, compact_json(value)) for key, value in metadata.items()],
         )
-    touched.tell(Verb.NAME_SETTINGS, namespace=namespace, name=name, note=", ".join(sorted(changes)))
+    touched.tell(Verb.NAME_SETTINGS, namespace=namespace, name=name, note=changes_told(changes))
     return info(db, name_id)
 
 

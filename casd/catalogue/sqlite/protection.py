@@ -7,7 +7,7 @@ Settings and metadata are not what is protected, nor is a blob's hold on itself:
 
 import sqlite3
 
-from casd.audit import Touched, Verb
+from casd.audit import Touched, Verb, changes_told
 from casd.catalogue.sqlite.rows import NAME_FROM
 from casd.errors import Conflict, Protected, VersionNotFound
 
@@ -57,5 +57,5 @@ def protect_version(
         raise Conflict(f"version {number} of {namespace}/{name} is a delete marker: there is nothing to protect")
     touched.add((namespace, name))
     db.execute("UPDATE version SET protected = ? WHERE id = ?", (is_protected, version_id))
-    note = "protected" if is_protected else "unprotected"
+    note = changes_told({"protected": is_protected})
     touched.tell(Verb.NAME_SETTINGS, namespace=namespace, name=name, version=number, note=note)
