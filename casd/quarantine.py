@@ -64,7 +64,7 @@ class Quarantine:
             if entry.standing is Standing.DAMAGED and entry.item.size is not None and not force:
                 raise Conflict(
                     f"payload {digest} is still damaged, and this may be all that is left of it: store it again, or "
-                    "insist with force"
+                    "insist with force (`casd quarantine purge --force`)"
                 )
             await self._payloads.purge_quarantined(id)
 

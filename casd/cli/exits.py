@@ -21,13 +21,17 @@ reached, or the connection was lost for good; 6 the bytes are not those of their
 store; 7 it was, and is repaired; 130 interrupted."""
 
 
+_HEALING = "`casd put FILE` with the right bytes heals it; `casd help quarantine` tells more"
 _HINTS = {  # by the code of a daemon's refusal
-    "unauthenticated": "set CASD_TOKEN to a token of that daemon; of the one on this machine it is found where neither "
-    "--url nor CASD_URL is given",
+    "unauthenticated": "CASD_TOKEN_FILE names a file with a token of that daemon, or CASD_TOKEN holds one; of the "
+    "daemon on this machine it is found where neither --url nor CASD_URL is given",
     "name-not-found": "`casd ls` shows the names there are; -r goes with a folder of them, --version N with a version",
     "forbidden": "an admin makes a token that may: `casd token create NAME --role ROLE --namespace NS`",
     "namespace-not-found": "`casd namespace ls` lists those that your token may read in; an admin makes one with "
     "`casd namespace create NS`",
+    "quota-exceeded": "`casd namespace show NS` tells what is used; who deletes needs the role writer",
+    "payload-damaged": _HEALING,
+    "payload-missing": _HEALING,
     "collection-refused": "`casd gc --force` insists",
 }
 
@@ -73,9 +77,9 @@ def hints(error: CasdError | OSError) -> list[str]:
     from casd.client.errors import Refused, Unreachable
 
     if isinstance(error, Refused):
-        if error.status >= 500 and error.request_id:
-            return [f"the daemon's log tells more under request {error.request_id}"]
         hint = _HINTS.get("unauthenticated" if error.status == 401 else error.code)
+        if hint is None and error.status >= 500 and error.request_id:
+            hint = f"the daemon's log tells more under request {error.request_id}"
         return [hint] if hint else []
     if isinstance(error, Unreachable):
         return ["is the daemon running? `casd serve` starts one here, CASD_URL names another"]

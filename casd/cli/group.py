@@ -115,7 +115,8 @@ def _kept(ctx: click.Context) -> list[str]:
 def main(ctx: click.Context, url: str | None, data: Path | None) -> None:
     """Store payloads by their content, and find them again by UUID, name or digest.
 
-    The daemon on this machine is found by itself. CASD_URL names another one; CASD_TOKEN holds the token for it.
+    The daemon on this machine is found by itself. CASD_URL names another one, CASD_TOKEN_FILE a file
+    with the token for it; CASD_TOKEN may hold the token itself.
     """
     if url and data:
         raise click.UsageError("--url and --data name two daemons; give one of them.")

@@ -52,7 +52,7 @@ def status_facts(status: Status) -> dict[str, str | None]:
         "daemon": f"casd {status.version}, up {human_span(status.uptime_s)}, since {utc(status.started_at)}",
         "blobs": f"{counted(totals['blobs'], 'blob')}, {human_size(totals['logical_bytes'])} as they are read",
         "payloads": f"{counted(totals['payloads'], 'payload')}, {human_size(totals['physical_bytes'])} on disk",
-        "damaged": f"{counted(quarantined, 'payload')}: `casd quarantine ls` tells which; store them again to heal them"
+        "damaged": f"{counted(quarantined, 'payload')}: `casd quarantine ls` tells which; `casd put FILE` heals them"
         if quarantined
         else None,
         "garbage": f"{counted(garbage['payloads'], 'payload')}, {human_size(garbage['bytes'])}: `casd gc` collects them"

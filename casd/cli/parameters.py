@@ -16,8 +16,8 @@ from casd.errors import InvalidInput
 _DURATION = re.compile(r"([0-9]{1,10})\s*([smhdw]?)", re.ASCII)
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _LONGEST_S = 100 * 366 * 86400  # as the daemon has it
-_SIZE = re.compile(r"([0-9]{1,18})\s*(B|KiB|MiB|GiB|TiB|PiB|)", re.ASCII)
-_BYTES = {"": 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40, "PiB": 1 << 50}
+_SIZE = re.compile(r"([0-9]{1,18})\s*(?:B|([KMGTP])(?:iB)?)?", re.ASCII)
+_BYTES = {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40, "P": 1 << 50}
 _FILENAME_LIMIT_BYTES = 1024  # as the daemon has it
 _DIGITS = re.compile(r"[0-9]{1,18}", re.ASCII)
 _PART = re.compile(r"([0-9]{0,18})-([0-9]{0,18})", re.ASCII)
@@ -64,7 +64,10 @@ def moment(text: str) -> datetime:
     """A time, or a span before now such as `2h`. Raises BadParameter."""
     if _DURATION.fullmatch(text.strip()):
         return datetime.now(UTC) - timedelta(seconds=duration(text))
-    return point_in_time(text)
+    try:
+        return point_in_time(text)
+    except click.BadParameter as error:
+        raise click.BadParameter(f"{error.message.rstrip('.')}, or is a span before now such as 2h or 7d.") from None
 
 
 def point_in_time(text: str) -> datetime:
@@ -79,10 +82,10 @@ def point_in_time(text: str) -> datetime:
 
 
 def size(text: str) -> int:
-    """Bytes, from `1000`, `500MiB` or `2 TiB`. Raises BadParameter."""
+    """Bytes, from `1000`, `500MiB`, `2 TiB` or `2T`, which is the same. Raises BadParameter."""
     match = _SIZE.fullmatch(text.strip())
     if match is None:
-        raise click.BadParameter(f"{text!r} is not a size; write it as 1000000, 500MiB or 2TiB.")
+        raise click.BadParameter(f"{text!r} is not a size; write it as 1000000, 500MiB or 2T, which is 2TiB.")
     return int(match[1]) * _BYTES[match[2]]
 
 

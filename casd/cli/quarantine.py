@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 ID_LENGTH = len("f" * 128 + ".20260101T000000.000000Z")
 HEALING = {
-    "damaged": "damaged: store its bytes again to heal it",
+    "damaged": "damaged: store its bytes again to heal it, as by `casd put FILE`",
     "healed": "healed: its bytes were stored again",
     "unwanted": "unwanted: nothing refers to it any more",
 }

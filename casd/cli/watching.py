@@ -32,7 +32,10 @@ async def watched(
             now = await client.operations.status()
             told = facts(now)
             rates = {"a second": moving(before, now)}
-            live.update(drawn({"daemon": told.pop("daemon", None)} | rates | told, live.console), refresh=True)
+            live.update(
+                drawn({"watching": "Ctrl-C ends", "daemon": told.pop("daemon", None)} | rates | told, live.console),
+                refresh=True,
+            )
             before = now
             await asyncio.sleep(interval_s)
 

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from click import BadParameter
 
 from casd.cli.parameters import duration, size
 from tests.cli.conftest import RunInside, made
@@ -124,6 +125,23 @@ def test_readers_that_are_no_namespaces_are_wrong_usage(inside: RunInside, names
     assert inside("namespace", "create", namespace, "--readers", readers).code == 2
 
 
+def test_a_full_namespace_names_what_tells_of_its_use(inside: RunInside, namespace: str, name: str) -> None:
+    inside("namespace", "create", namespace, "--quota-bytes", "10")
+
+    refused = inside("put", __file__, name, "--namespace", namespace)
+
+    assert refused.code in (1, 4)
+    assert "casd namespace show NS" in refused.err
+
+
+def test_with_a_wrong_token_both_variables_are_named(inside: RunInside) -> None:
+    refused = inside("ls", env={"CASD_TOKEN": "casd_wrong"})
+
+    assert refused.code == 4
+    assert "CASD_TOKEN_FILE names" in refused.err
+    assert "CASD_TOKEN holds" in refused.err
+
+
 def test_only_an_admin_changes_namespaces(inside: RunInside, namespace: str) -> None:
     mine = token(inside, "writer", namespace)
 
@@ -143,7 +161,14 @@ def test_a_time_span_has_a_unit(text: str, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "count"), [("0", 0), ("1000", 1000), ("1KiB", 1024), ("500 MiB", 500 << 20), ("2TiB", 2 << 40)]
+    ("text", "count"),
+    [("0", 0), ("1000", 1000), ("7B", 7), ("1KiB", 1024), ("500 MiB", 500 << 20), ("2TiB", 2 << 40), ("2T", 2 << 40)],
 )
 def test_a_size_has_a_unit(text: str, count: int) -> None:
     assert size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "T", "2 tons", "2TB", "2t", "-1", "1.5G", "iB", "2iB"])
+def test_what_is_no_size_is_wrong_usage(text: str) -> None:
+    with pytest.raises(BadParameter, match="500MiB or 2T"):
+        size(text)

@@ -121,7 +121,9 @@ async def test_following_shows_each_row_once_even_one_that_is_told_late() -> Non
 def test_what_cannot_be_asked_is_said(inside: RunInside) -> None:
     assert inside("audit", "--name", "x").code == 2
     assert inside("audit", "--json", "--follow").code == 2
-    assert inside("audit", "--since", "yesterday").code == 2
+    wrong = inside("audit", "--since", "yesterday")
+    assert wrong.code == 2
+    assert "a span before now such as 2h" in wrong.err
     assert inside("audit", "--action", "token").code == 2
 
 

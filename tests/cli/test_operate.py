@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from casd.cli.operate import _facts
+from casd.cli.operate import status_facts
 from casd.client.operations import _status
 from tests.cli.conftest import RunInside, made
 from tests.conftest import Daemon
@@ -162,9 +162,9 @@ def test_status_tells_people_of_quarantine_uploads_and_failures(inside: RunInsid
         "collect-garbage": at | {"report": None, "error": "refused"},
     }
 
-    facts = _facts(_status(answer))
+    facts = status_facts(_status(answer))
 
-    assert facts["damaged"] == "2 payloads: `casd quarantine ls` tells which; store them again to heal them"
+    assert facts["damaged"] == "2 payloads: `casd quarantine ls` tells which; `casd put FILE` heals them"
     assert facts["uploads"] == "3 open, 1 of them active, 1.0 GiB of 3.0 GiB there"
     assert facts["last expire"] == "runs since 2026-11-21T08:00:00Z"
     assert facts["last collect-garbage"] == "2026-11-21T08:00:00Z: failed: refused"

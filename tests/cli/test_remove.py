@@ -16,6 +16,16 @@ def test_rm_removes_a_blob(inside: RunInside) -> None:
     assert inside("rm", blob["uuid"]).code == 3
 
 
+def test_rm_of_a_blob_that_versions_hold_names_what_tells_of_them(inside: RunInside, name: str) -> None:
+    blob = put(inside, name, b"hello")["blob"]
+
+    refused = inside("rm", blob["uuid"])
+
+    assert refused.code == 1
+    assert f"`casd why {blob['uuid']}`" in refused.err
+    assert name in inside("why", blob["uuid"]).out
+
+
 def test_a_hidden_name_comes_back(inside: RunInside, name: str) -> None:
     put(inside, name, b"hello")
 

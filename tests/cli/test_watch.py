@@ -64,6 +64,7 @@ def test_it_is_drawn_on_a_terminal_and_ends_with_ctrl_c(daemon: Any) -> None:
     lines = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", last).splitlines()
     assert max(map(len, lines)) <= 80
     assert any(line.startswith("a second ") for line in lines)
+    assert any("Ctrl-C ends" in line for line in lines)
 
 
 def test_it_wants_a_terminal(inside: RunInside) -> None:

@@ -198,7 +198,7 @@ def drop_own_hold(db: sqlite3.Connection, touched: Touched, uuid: UUID, now: int
     touched.add(uuid)
     blob = blob_by_id(db, blob_id).at(time_of(now))
     if blob is None or not blob.holds_itself:  # never None: it lives
-        raise Conflict(f"blob {uuid} does not hold itself: only versions do; remove them instead")
+        raise Conflict(f"blob {uuid} does not hold itself: remove the versions that `casd why {uuid}` lists")
     touched.tell(Verb.BLOB_DELETE, namespace=blob.namespace, blob=uuid)
     return settle_own_hold(db, touched, blob_id, keep_until)
 
