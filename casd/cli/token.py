@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import re
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +19,13 @@ from casd.cli.text import echo_json, echo_listing, printable, utc
 
 if TYPE_CHECKING:
     from casd.client import Client, NewToken, Token
+
+
+def beginning(text: str) -> str:
+    """An id of a token, or four characters and more of its beginning. Raises BadParameter."""
+    if not re.fullmatch(r"[0-9a-f-]{4,36}", text.lower()):
+        raise click.BadParameter(f"{text!r} is no ID; `casd token ls` shows the IDs, of which four characters may do.")
+    return text.lower()
 
 
 @click.group()
@@ -74,7 +82,7 @@ def create(
 
 
 @token.command("rotate")
-@click.argument("id", metavar="ID", type=click.UUID)
+@click.argument("begun", metavar="ID", type=beginning)
 @click.option(
     "--overlap",
     "overlap_s",
@@ -90,7 +98,7 @@ def create(
 @pass_invocation
 def rotate(
     invocation: Invocation,
-    id: UUID,
+    begun: str,
     overlap_s: int,
     expires_in: int | None,
     output: Path | None,
@@ -102,7 +110,9 @@ def rotate(
     """
 
     async def renew(client: Client) -> NewToken:
-        return await client.accounts.rotate_token(id, overlap_s=overlap_s, expires_in_s=expires_in)
+        return await client.accounts.rotate_token(
+            await whole_id(client, begun), overlap_s=overlap_s, expires_in_s=expires_in
+        )
 
     with ExitStack() as stack:
         file = stack.enter_context(SecretFile(output, replaces=True)) if output else None
@@ -147,20 +157,32 @@ def _state(token: Token, now: datetime) -> str:
 
 
 @token.command("revoke")
-@click.argument("id", metavar="ID", type=click.UUID)
+@click.argument("begun", metavar="ID", type=beginning)
 @json_option
 @pass_invocation
-def revoke(invocation: Invocation, id: UUID, as_json: bool) -> None:
-    """End a token at once, by the ID that `casd token ls` shows.
+def revoke(invocation: Invocation, begun: str, as_json: bool) -> None:
+    """End a token at once, by the ID that `casd token ls` shows, or its beginning.
 
     For the admin token in the data folder, the daemon makes a new one when it starts again.
     """
 
-    async def end(client: Client) -> None:
+    async def end(client: Client) -> UUID:
+        id = await whole_id(client, begun)
         await client.accounts.revoke_token(id)
+        return id
 
-    invocation.run(end)
+    id = invocation.run(end)
     if as_json:
         echo_json({"revoked": str(id)})
     else:
         click.echo(f"revoked {id}")
+
+
+async def whole_id(client: Client, begun: str) -> UUID:
+    """The id of the one token whose id begins so. Raises UsageError."""
+    with suppress(ValueError):
+        return UUID(begun)
+    found = [token.id async for token in client.accounts.tokens() if str(token.id).startswith(begun)]
+    if len(found) != 1:
+        raise click.UsageError(f"{len(found)} tokens' IDs begin with {begun!r}; `casd token ls` shows the IDs.")
+    return found[0]

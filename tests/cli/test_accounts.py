@@ -125,6 +125,17 @@ def test_readers_that_are_no_namespaces_are_wrong_usage(inside: RunInside, names
     assert inside("namespace", "create", namespace, "--readers", readers).code == 2
 
 
+def test_the_beginning_of_a_tokens_id_will_do(inside: RunInside, namespace: str) -> None:
+    id = made(inside, "token", "create", "node 7", "--role", "reader", "--namespace", namespace)["id"]
+
+    assert inside("token", "rotate", id[:24]).code == 0
+    assert inside("token", "revoke", id[:24]).out == f"revoked {id}\n"
+    for no_id in ("node 7", id[:3], ""):
+        wrong = inside("token", "revoke", no_id)
+        assert wrong.code == 2
+        assert "`casd token ls` shows the IDs" in wrong.err
+
+
 def test_a_full_namespace_names_what_tells_of_its_use(inside: RunInside, namespace: str, name: str) -> None:
     inside("namespace", "create", namespace, "--quota-bytes", "10")
 
