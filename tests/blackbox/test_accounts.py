@@ -24,11 +24,13 @@ from tests.web.wire import PATIENCE_S, Wire
 TOKEN: Shape = {
     "id": is_uuid,
     "name": is_text,
-    "role": one_of("reader", "writer", "admin"),
+    "role": one_of("reader", "append-only", "writer", "admin"),
     "namespaces": list_of(is_text),
     "created_at": is_time,
     "expires_at": or_null(is_time),
     "revoked_at": or_null(is_time),
+    "last_used_at": or_null(is_time),
+    "rotated_at": or_null(is_time),
 }
 
 

@@ -397,9 +397,12 @@ def test_name_info_is_told_and_changed(us: Party) -> None:
     assert changed.status == 200
     assert changed.json == fresh | changes
     assert us.reader.ask("GET", url).json == changed.json
+    assert us.writer.ask("PUT", us.name("a b/c"), b"more").status == 409  # it is protected
+    unprotected = us.writer.ask("PATCH", url, {"protected": False}).json
+    assert unprotected == changed.json | {"protected": False}
     us.publish("a b/c")
-    assert us.reader.ask("GET", url).json == changed.json  # it is the name's, not the version's
-    assert us.writer.ask("PATCH", url, {"keep_versions": None}).json == fresh | changes | {"keep_versions": None}
+    assert us.reader.ask("GET", url).json == unprotected  # it is the name's, not the version's
+    assert us.writer.ask("PATCH", url, {"keep_versions": None}).json == unprotected | {"keep_versions": None}
     assert us.writer.ask("PATCH", url, {}).status == 200
     assert us.writer.ask("PATCH", url, dict.fromkeys(changes)).json == fresh  # null puts back what a new name has
 

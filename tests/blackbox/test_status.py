@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tests.blackbox.shapes import Shape, has, is_count, is_object, is_text, oddities, or_null, refusal
+from tests.blackbox.shapes import Shape, has, is_count, is_object, is_text, list_of, oddities, or_null, refusal
 from tests.conftest import Daemon
 from tests.web.party import Party, is_time
 from tests.web.wire import Wire
@@ -36,6 +36,9 @@ STATUS: Shape = {
     "reads": has(counts(*READS)),
     "queues": has(counts("connections", "requests", "transfers", "catalogue_writes")),
     "scrub": has({"oldest_checked_at": or_null(is_time), "oldest_deep_checked_at": or_null(is_time)}),
+    "quotas": list_of(is_object),
+    "credentials": has({"expiring": list_of(is_object), "signing_key": is_object, "signing_keys": is_count}),
+    "moved": has(counts("requests", "received_bytes", "sent_bytes")),
     "upkeep": has({kind: or_null(has(RUN)) for kind in ("expire", "collect-garbage", "scrub", "repair")}),
 }
 

@@ -67,8 +67,7 @@ def test_refusals_are_counted_and_never_tell_a_secret(us: Party, them: Party) ->
         (3, "blob-not-found", blob["uuid"], "denied")
     ]
     assert [(entry["code"], entry["target"]) for entry in forbidden] == [("forbidden", "DELETE /v1/blobs/{uuid}")]
-    assert unknown
-    assert unknown[0]["target"] == "GET /v1/blobs"
+    assert "GET /v1/blobs" in [entry["target"] for entry in unknown]
     assert "geheim" not in json.dumps(log(us))
 
 

@@ -2,7 +2,7 @@
 -- itself, and every index below ends in it: each filter is one range of one index, newest first.
 
 CREATE TABLE audit (
-  at         INTEGER PRIMARY KEY,              -- no two rows have the same, and it never runs backwards
+  at         INTEGER PRIMARY KEY,              -- no two rows have the same
   principal  TEXT NOT NULL,                    -- a token's name, anonymous, upkeep, local
   token      BLOB CHECK (length(token) = 16),
   role       TEXT,
