@@ -121,7 +121,9 @@ def test_stat_of_what_is_absent_ends_in_3(inside: RunInside, name: str) -> None:
     for what in (name, "00000000-0000-0000-0000-000000000000", "0" * 128):
         ran = inside("stat", what)
         assert ran.code == 3, ran
-        assert len(ran.err.splitlines()) == 1
+        first, *hint = ran.err.splitlines()
+        assert first.startswith(("casd: there is no ", "casd: no blob "))
+        assert ["`casd ls` shows" in line for line in hint] == ([True] if what == name else [])
 
 
 def test_stat_of_a_hidden_name_says_that_it_is_hidden(inside: RunInside, name: str) -> None:
